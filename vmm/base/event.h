@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The fixed-size records that sandbox-vmm and sandbox-link send to the supervisor (H10: it takes nothing else from
+ * them but terminal bytes). One record is one message on an inherited SOCK_SEQPACKET; anything of another size is an
+ * error of the sender. No text a guest chose is in it.
+ *
+ * Wire form: 64 bytes, little endian: u16 kind, u16 reserved 0, u32 sequence, u64 time (CLOCK_MONOTONIC, ns),
+ * u64 value[6].
+ */
+#include <stdint.h>
+
+#define EVENT_SIZE 64
+#define EVENT_VALUES 6
+
+enum event_kind {
+	/* from sandbox-vmm */
+	EVENT_VMM_ISOLATED = 1, /* the jail is complete; value[0]: bits of enum jail_layer in force */
+	EVENT_VMM_RUNNING = 2, /* first KVM_RUN is next; value[0]: ns since exec */
+	EVENT_VMM_ENDED = 3, /* value[0]: enum machine_end, [1]: ns in exits, [2]: exits, [3]: RAM bytes */
+	EVENT_VMM_DEVICE_FAULT = 4, /* value[0]: device index, [1]: faults so far */
+	EVENT_VMM_FAILED = 5, /* value[0]: errno; the text is on stderr (the supervisor keeps its tail) */
+	EVENT_VMM_SHARE_LOSS = 6, /* value[0]: share index, [1]: changes kept only in memory (design: Shares) */
+	/* from sandbox-link */
+	EVENT_LINK_ISOLATED = 32,
+	EVENT_AGENT_HELLO = 33, /* value[0]: protocol version */
+	EVENT_AGENT_READY = 34, /* value[0]: ns since the agent started, [1]: degraded bits (protocol) */
+	EVENT_AGENT_HEALTH = 35, /* [0]: load1 * 100, [1]: mem total KiB, [2]: mem free KiB, [3]: disk free KiB,
+				    [4]: degraded bits, [5]: processes. Guest's word. */
+	EVENT_AGENT_LOST = 36, /* the control stream ended */
+	EVENT_SESSION_ENDED = 37, /* the main command ended; value[0]: wait status form: exit code or 128+n */
+	EVENT_LINK_FAILED = 38, /* value[0]: errno */
+	EVENT_AGENT_AUDIT = 39, /* value[0]: enum protocol_audit_kind, [1..5]: its numbers. Guest's word. */
+	EVENT_AGENT_REFUSED = 40, /* the agent could not set up; value[0]: errno, [1]: stage */
+};
+
+/* How a machine came to its end. Each has its own reason in status. */
+enum machine_end {
+	MACHINE_END_NONE = 0,
+	MACHINE_END_POWEROFF = 1,
+	MACHINE_END_REBOOT = 2,
+	MACHINE_END_PANIC = 3,
+	MACHINE_END_TRIPLE_FAULT = 4,
+	MACHINE_END_KVM_ERROR = 5, /* KVM_EXIT_INTERNAL_ERROR, FAIL_ENTRY */
+	MACHINE_END_STOPPED = 6, /* the host asked (SIGTERM) */
+	MACHINE_END_DEVICE = 7, /* a device that the machine cannot live without failed */
+};
+
+struct event {
+	uint16_t kind; /* enum event_kind */
+	uint32_t sequence;
+	uint64_t time_ns;
+	uint64_t value[EVENT_VALUES];
+};
+
+void event_encode(const struct event *event, uint8_t out[static EVENT_SIZE]);
+/* False where size is not EVENT_SIZE or the reserved field is not 0. Unknown kinds are let through for the caller. */
+int event_decode(const void *data, uint64_t size, struct event *ret);
+/* Stamps time and sequence and sends; fd is SOCK_SEQPACKET. -errno; never blocks (-EAGAIN where the peer is slow). */
+int event_send(int fd, uint32_t *sequence, uint16_t kind, const uint64_t *values, unsigned int count);
