@@ -12,9 +12,10 @@
  *   jail_build_root()   empty tmpfs root, read-only afterwards; the plan's binds, /proc/self/fd at /fd; pivot_root; the old
  *                       root detached. From here no path leads out.
  *   opens its share roots, from inside (jail_plan.binds[i].target), and closes every earlier directory fd
+ *   jail_restrict()     drops all capabilities (bounding, ambient, inheritable too; securebits locked), undumpable,
+ *                       Landlock, no cores. These are per thread: only threads made after it have them.
  *   creates its threads, parked
- *   jail_finish()       drops all capabilities (bounding, ambient, inheritable too; securebits locked), undumpable,
- *                       Landlock, rlimits, seccomp last, for all threads (TSYNC)
+ *   jail_seal()         seccomp, last, for all threads at once (TSYNC); a thread may seal itself further afterwards.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,6 +60,8 @@ struct jail_plan {
 
 int jail_begin(const struct jail_plan *plan, struct err *err);
 int jail_build_root(const struct jail_plan *plan, struct err *err);
-/* *ret_layers: enum jail_layer bits in force. */
-int jail_finish(
-	const struct jail_plan *plan, const struct seccomp_table *table, uint32_t *ret_layers, struct err *err);
+/* *ret_layers: bits of enum jail_layer in force so far; JAIL_SECCOMP is added by jail_seal(). */
+int jail_restrict(const struct jail_plan *plan, uint32_t *ret_layers, struct err *err);
+int jail_seal(const struct jail_plan *plan, const struct seccomp_table *table, uint32_t *layers, struct err *err);
+/* A narrower table on top, for the calling thread only (vCPU threads). */
+int jail_seal_thread(const struct jail_plan *plan, const struct seccomp_table *table, struct err *err);

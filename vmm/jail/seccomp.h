@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * One seccomp table per process: every system call it may make after jail_seal(), with the reason beside it (H8). What is not
+ * in the table kills the process. A table is read by people: keep it grouped by purpose.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+#define SECCOMP_CONDITIONS_MAX 3
+
+enum seccomp_test { SECCOMP_ALWAYS = 0, SECCOMP_EQUAL, SECCOMP_MASKED_EQUAL };
+
+struct seccomp_condition {
+	enum seccomp_test test;
+	unsigned int argument; /* 0..5 */
+	uint64_t mask; /* SECCOMP_MASKED_EQUAL only: (argument & mask) == value */
+	uint64_t value;
+};
+
+struct seccomp_rule {
+	int call; /* SCMP_SYS(name) */
+	const char *reason;
+	struct seccomp_condition conditions[SECCOMP_CONDITIONS_MAX]; /* all must hold */
+};
+
+struct seccomp_table {
+	const char *process;
+	const struct seccomp_rule *rules;
+	size_t rule_count;
+};
+
+extern const struct seccomp_table seccomp_vmm;
+extern const struct seccomp_table seccomp_vmm_vcpu; /* on top, for vCPU threads */
+extern const struct seccomp_table seccomp_link;
+
+/* all_threads: TSYNC, else the calling thread only. */
+int seccomp_load_table(const struct seccomp_table *table, int all_threads, struct err *err);
