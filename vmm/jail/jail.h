@@ -25,7 +25,7 @@
 
 #define JAIL_BINDS_MAX 24
 
-struct seccomp_table; /* jail/seccomp.h */
+struct seccomp_table; /* jail/seccomp_table.h */
 
 struct jail_bind {
 	const char *source; /* absolute host path, bound recursively */

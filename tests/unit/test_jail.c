@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Claim H8 and design.md's "order of a jail": what a hijacked process gets from inside, with all layers on and with the
+ * layers that also refuse it left out, so that each is seen to hold alone.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/base/array.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/jail/jail.h"
+#include "vmm/jail/jail_spawn.h"
+
+#define GOT_IT 0
+#define REFUSED 1
+#define KILLED (128 + SIGSYS)
+#define REFUSED_OR_KILLED 1000
+
+static char rw_share[] = "/tmp/jail-rw-XXXXXX", ro_share[] = "/tmp/jail-ro-XXXXXX";
+static int lifeline_read, lifeline_write;
+
+/* The attempt's outcome as above; with the lifeline's write end closed first if dead_supervisor. */
+static int outcome(const char *attempt, const char *table, uint32_t omit)
+{
+	char omit_text[16];
+	const char *argv[] = { "jail_probe", attempt, table, omit_text, rw_share, ro_share, NULL };
+	const struct spawn_fd fds[] = { { lifeline_read, 3 }, { 2, 2 } };
+	const struct spawn_spec spec = {
+		.path = getenv("JAIL_PROBE"),
+		.argv = argv,
+		.fds = fds,
+		.fd_count = ARRAY_SIZE(fds),
+	};
+	struct err err = {};
+	int status, pidfd;
+	pid_t pid;
+
+	snprintf(omit_text, sizeof(omit_text), "%#x", omit);
+	if (jail_spawn(&spec, geteuid(), getegid(), &pid, &pidfd, &err) < 0)
+		fail_msg("jail_spawn: %s (%s)", err.text, err.next_step);
+	close(pidfd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+struct expectation {
+	const char *attempt;
+	const char *table;
+	uint32_t omit;
+	int outcome;
+};
+
+static void expect_all(const struct expectation *expectations, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct expectation *e = &expectations[i];
+		int got = outcome(e->attempt, e->table, e->omit);
+
+		if (e->outcome == REFUSED_OR_KILLED ? got != REFUSED && got != KILLED : got != e->outcome)
+			fail_msg("%s (%s, without layers %#x): %d instead of %d", e->attempt, e->table, e->omit, got,
+				e->outcome);
+	}
+}
+
+static void test_what_it_needs_works(void **state)
+{
+	static const struct expectation table[] = {
+		{ "nothing", "vmm", 0, GOT_IT },
+		{ "nothing", "link", 0, GOT_IT },
+		{ "use-share", "vmm", 0, GOT_IT },
+		{ "reopen", "vmm", 0, GOT_IT },
+	};
+
+	(void)state;
+	expect_all(table, ARRAY_SIZE(table));
+}
+
+static void test_everything_else_is_refused(void **state)
+{
+	static const struct expectation table[] = {
+		{ "write-readonly", "vmm", 0, REFUSED },
+		{ "path", "vmm", 0, REFUSED },
+		{ "dotdot", "vmm", 0, REFUSED },
+		{ "root-listing", "vmm", 0, REFUSED },
+		{ "socket-inet", "vmm", 0, KILLED },
+		{ "socket-unix", "vmm", 0, KILLED },
+		{ "socket-inet", "link", 0, KILLED },
+		{ "exec", "vmm", 0, KILLED },
+		{ "fork", "vmm", 0, KILLED },
+		{ "kill-outside", "vmm", 0, KILLED },
+		{ "ptrace", "vmm", 0, KILLED },
+		{ "mount", "vmm", 0, KILLED },
+		{ "setpgid", "vmm", 0, KILLED },
+		{ "setuid-bit", "vmm", 0, KILLED },
+		{ "device-node", "vmm", 0, KILLED },
+		{ "tiocsti", "vmm", 0, KILLED },
+		{ "executable-memory", "vmm", 0, KILLED },
+		{ "path", "link", 0, KILLED },
+		{ "dotdot", "link", 0, KILLED },
+		{ "exec", "link", 0, KILLED },
+		{ "fork", "link", 0, KILLED },
+	};
+
+	(void)state;
+	expect_all(table, ARRAY_SIZE(table));
+}
+
+/* The other layers, with seccomp (and more) off: each refuses on its own. */
+static void test_each_layer_holds_alone(void **state)
+{
+	static const struct expectation table[] = {
+		/* the empty root, without Landlock and seccomp */
+		{ "path", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		{ "dotdot", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		{ "root-listing", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_NO_CAPS, REFUSED },
+		{ "exec", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		/* the mount flags */
+		{ "write-readonly", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		/* the pid namespace: nobody there to be signalled or traced */
+		{ "kill-outside", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_NO_CAPS, REFUSED },
+		{ "ptrace", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_NO_CAPS, REFUSED },
+		/* no capabilities */
+		{ "capability", "vmm", JAIL_SECCOMP, REFUSED },
+		{ "mount", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		/* Landlock, or the user namespace before it */
+		{ "device-node", "vmm", JAIL_SECCOMP, REFUSED },
+	};
+
+	(void)state;
+	expect_all(table, ARRAY_SIZE(table));
+}
+
+/* That the probe's attempts are real: they succeed where the layer that stops them is off. */
+static void test_attempts_work_without_the_layer(void **state)
+{
+	static const struct expectation table[] = {
+		{ "socket-unix", "vmm", JAIL_SECCOMP, GOT_IT },
+		{ "fork", "vmm", JAIL_SECCOMP, GOT_IT },
+		{ "setuid-bit", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK, GOT_IT },
+		{ "executable-memory", "vmm", JAIL_SECCOMP, GOT_IT },
+		{ "capability", "vmm", JAIL_SECCOMP | JAIL_NO_CAPS, GOT_IT },
+		{ "mount", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_NO_CAPS, GOT_IT },
+	};
+
+	(void)state;
+	expect_all(table, ARRAY_SIZE(table));
+}
+
+static void test_a_dead_supervisor_is_noticed(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	close(pair[1]);
+	int kept = TAKE_FD(lifeline_read);
+	lifeline_read = pair[0];
+	assert_int_equal(outcome("nothing", "vmm", 0), 2);
+	close(lifeline_read);
+	lifeline_read = kept;
+}
+
+static int set_up(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	if (!mkdtemp(rw_share) || !mkdtemp(ro_share) || pipe2(pair, O_CLOEXEC) < 0)
+		return -1;
+	lifeline_read = pair[0];
+	lifeline_write = pair[1];
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char path[64];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/made-inside", rw_share);
+	unlink(path);
+	rmdir(rw_share);
+	rmdir(ro_share);
+	close(lifeline_read);
+	close(lifeline_write);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_it_needs_works),
+		cmocka_unit_test(test_everything_else_is_refused),
+		cmocka_unit_test(test_each_layer_holds_alone),
+		cmocka_unit_test(test_attempts_work_without_the_layer),
+		cmocka_unit_test(test_a_dead_supervisor_is_noticed),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
