@@ -15,7 +15,7 @@
 
 struct bus_ops {
 	const char *name;
-	/* offset is inside the range, offset + len too; data holds len (1, 2, 4 or 8) little-endian bytes. */
+	/* offset is inside the range, offset + len too; data holds len (1, 2, 4 or 8) little-endian bytes. Either may be NULL. */
 	void (*read)(void *handler, uint64_t offset, uint8_t *data, unsigned int len);
 	void (*write)(void *handler, uint64_t offset, const uint8_t *data, unsigned int len);
 };

@@ -17,6 +17,8 @@
 #define GUEST_MEMORY_REGIONS_MAX 4
 #define GUEST_MEMORY_MIN_BYTES (64ull << 20)
 #define GUEST_MEMORY_MAX_BYTES (256ull << 30)
+#define GUEST_MEMORY_HOLE_GPA (3ull << 30) /* RAM below the hole ends here at the latest */
+#define GUEST_MEMORY_HIGH_GPA (4ull << 30)
 
 struct guest_region {
 	uint64_t gpa;
@@ -40,5 +42,8 @@ void guest_memory_finish(struct guest_memory *memory);
  */
 void *guest_slice(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
 
-/* Gives the pages of [gpa, gpa + len) back to the host (balloon, free-page reporting); contents become zero. */
+/*
+ * Gives the pages of [gpa, gpa + len) back to the host (balloon, free-page reporting); contents become zero. -EINVAL where
+ * the range is not whole pages of one region.
+ */
 int guest_memory_discard(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
