@@ -44,7 +44,9 @@ static int attempt_nothing(void)
 
 static int attempt_use_share(void)
 {
-	struct open_how how = { .flags = O_RDWR | O_CREAT, .mode = 0644, .resolve = RESOLVE_BENEATH };
+	struct open_how how = {
+		.flags = O_RDWR | O_CREAT, .mode = 0644, .resolve = RESOLVE_BENEATH
+	};
 	long fd = syscall(SYS_openat2, rw_share, "made-inside", &how, sizeof(how));
 
 	return fd < 0 || write((int)fd, "x", 1) != 1;
@@ -81,7 +83,8 @@ static int attempt_dotdot(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
-		if (openat(rw_share, ways[i], O_RDONLY) >= 0 || openat(proc_fd, ways[i], O_RDONLY) >= 0)
+		if (openat(rw_share, ways[i], O_RDONLY) >= 0 ||
+			openat(proc_fd, ways[i], O_RDONLY) >= 0)
 			return 0;
 	return 1;
 }
@@ -196,7 +199,8 @@ static const struct {
 };
 
 /* The order of sandbox-vmm's main file. */
-static int enter_jail(const struct jail_plan *plan, const struct seccomp_table *table, struct err *err)
+static int enter_jail(
+	const struct jail_plan *plan, const struct seccomp_table *table, struct err *err)
 {
 	uint32_t layers;
 	int r = jail_begin(plan, err);
@@ -235,7 +239,8 @@ int main(int argc, char **argv)
 		.omit_layers = (uint32_t)strtoul(argv[3], NULL, 0),
 	};
 
-	if (enter_jail(&plan, strcmp(argv[2], "link") == 0 ? &seccomp_link : &seccomp_vmm, &err) < 0) {
+	if (enter_jail(&plan, strcmp(argv[2], "link") == 0 ? &seccomp_link : &seccomp_vmm, &err) <
+		0) {
 		fprintf(stderr, "jail_probe: %s (%s)\n", err.text, err.next_step);
 		return 2;
 	}

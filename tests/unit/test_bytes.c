@@ -50,8 +50,12 @@ static void test_reader_fails_once_and_for_all(void **state)
 
 static void test_text_refuses_nul_and_overlong(void **state)
 {
-	struct bytes_reader with_nul = bytes_reader("\x03\x00" "a\0b", 5);
-	struct bytes_reader too_long = bytes_reader("\x04\x00" "abcd", 6);
+	struct bytes_reader with_nul = bytes_reader("\x03\x00"
+						    "a\0b",
+		5);
+	struct bytes_reader too_long = bytes_reader("\x04\x00"
+						    "abcd",
+		6);
 	char text[4] = "old";
 
 	(void)state;

@@ -24,9 +24,9 @@
 #include "vmm/jail/jail.h"
 #include "vmm/jail/jail_spawn.h"
 
-#define GOT_IT 0
-#define REFUSED 1
-#define KILLED (128 + SIGSYS)
+#define GOT_IT		  0
+#define REFUSED		  1
+#define KILLED		  (128 + SIGSYS)
 #define REFUSED_OR_KILLED 1000
 
 static char rw_share[] = "/tmp/jail-rw-XXXXXX", ro_share[] = "/tmp/jail-ro-XXXXXX";
@@ -69,9 +69,10 @@ static void expect_all(const struct expectation *expectations, size_t count)
 		const struct expectation *e = &expectations[i];
 		int got = outcome(e->attempt, e->table, e->omit);
 
-		if (e->outcome == REFUSED_OR_KILLED ? got != REFUSED && got != KILLED : got != e->outcome)
-			fail_msg("%s (%s, without layers %#x): %d instead of %d", e->attempt, e->table, e->omit, got,
-				e->outcome);
+		if (e->outcome == REFUSED_OR_KILLED ? got != REFUSED && got != KILLED
+						    : got != e->outcome)
+			fail_msg("%s (%s, without layers %#x): %d instead of %d", e->attempt,
+				e->table, e->omit, got, e->outcome);
 	}
 }
 

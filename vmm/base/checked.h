@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHECKED_OP_(op, a, b, ret) \
-	({ \
-		typeof(*(ret)) checked_r_; \
-		bool checked_ok_ = !__builtin_##op##_overflow((a), (b), &checked_r_); \
-		if (checked_ok_) \
-			*(ret) = checked_r_; \
-		checked_ok_; \
+#define CHECKED_OP_(op, a, b, ret)                                                                 \
+	({                                                                                         \
+		typeof(*(ret)) checked_r_;                                                         \
+		bool checked_ok_ = !__builtin_##op##_overflow((a), (b), &checked_r_);              \
+		if (checked_ok_)                                                                   \
+			*(ret) = checked_r_;                                                       \
+		checked_ok_;                                                                       \
 	})
 #define checked_add(a, b, ret) CHECKED_OP_(add, a, b, ret)
 #define checked_sub(a, b, ret) CHECKED_OP_(sub, a, b, ret)

@@ -43,30 +43,30 @@ static inline void cleanup_closedir_(DIR **d)
 		closedir(*d);
 }
 
-#define _cleanup_free_ _cleanup_(cleanup_free_)
-#define _cleanup_close_ _cleanup_(cleanup_close_)
-#define _cleanup_fclose_ _cleanup_(cleanup_fclose_)
+#define _cleanup_free_	   _cleanup_(cleanup_free_)
+#define _cleanup_close_	   _cleanup_(cleanup_close_)
+#define _cleanup_fclose_   _cleanup_(cleanup_fclose_)
 #define _cleanup_closedir_ _cleanup_(cleanup_closedir_)
 
 /* For a type with x_destroy(struct x *): DEFINE_CLEANUP(x, x_destroy) gives _cleanup_(cleanup_x_). */
-#define DEFINE_CLEANUP(name, destroy) \
-	static inline void cleanup_##name##_(struct name **p) \
-	{ \
-		if (*p) \
-			destroy(*p); \
+#define DEFINE_CLEANUP(name, destroy)                                                              \
+	static inline void cleanup_##name##_(struct name **p)                                      \
+	{                                                                                          \
+		if (*p)                                                                            \
+			destroy(*p);                                                               \
 	}
 
-#define TAKE_FD(fd) \
-	({ \
-		int *take_p_ = &(fd); \
-		int take_v_ = *take_p_; \
-		*take_p_ = -1; \
-		take_v_; \
+#define TAKE_FD(fd)                                                                                \
+	({                                                                                         \
+		int *take_p_ = &(fd);                                                              \
+		int take_v_ = *take_p_;                                                            \
+		*take_p_ = -1;                                                                     \
+		take_v_;                                                                           \
 	})
-#define TAKE_PTR(p) \
-	({ \
-		typeof(p) *take_p_ = &(p); \
-		typeof(p) take_v_ = *take_p_; \
-		*take_p_ = NULL; \
-		take_v_; \
+#define TAKE_PTR(p)                                                                                \
+	({                                                                                         \
+		typeof(p) *take_p_ = &(p);                                                         \
+		typeof(p) take_v_ = *take_p_;                                                      \
+		*take_p_ = NULL;                                                                   \
+		take_v_;                                                                           \
 	})

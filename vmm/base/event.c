@@ -37,9 +37,12 @@ int event_decode(const void *data, uint64_t size, struct event *ret)
 	return 0;
 }
 
-int event_send(int fd, uint32_t *sequence, uint16_t kind, const uint64_t *values, unsigned int count)
+int event_send(
+	int fd, uint32_t *sequence, uint16_t kind, const uint64_t *values, unsigned int count)
 {
-	struct event event = { .kind = kind, .sequence = (*sequence)++, .time_ns = clock_monotonic_ns() };
+	struct event event = {
+		.kind = kind, .sequence = (*sequence)++, .time_ns = clock_monotonic_ns()
+	};
 	uint8_t wire[EVENT_SIZE];
 
 	for (unsigned int i = 0; i < count && i < EVENT_VALUES; i++)

@@ -10,27 +10,35 @@
  */
 #include <stdint.h>
 
-#define EVENT_SIZE 64
+#define EVENT_SIZE   64
 #define EVENT_VALUES 6
 
 enum event_kind {
 	/* from sandbox-vmm */
-	EVENT_VMM_ISOLATED = 1, /* the jail is complete; value[0]: bits of enum jail_layer in force */
+	EVENT_VMM_ISOLATED =
+		1, /* the jail is complete; value[0]: bits of enum jail_layer in force */
 	EVENT_VMM_RUNNING = 2, /* first KVM_RUN is next; value[0]: ns since exec */
-	EVENT_VMM_ENDED = 3, /* value[0]: enum machine_end, [1]: ns in exits, [2]: exits, [3]: RAM bytes */
+	EVENT_VMM_ENDED =
+		3, /* value[0]: enum machine_end, [1]: ns in exits, [2]: exits, [3]: RAM bytes */
 	EVENT_VMM_DEVICE_FAULT = 4, /* value[0]: device index, [1]: faults so far */
-	EVENT_VMM_FAILED = 5, /* value[0]: errno; the text is on stderr (the supervisor keeps its tail) */
-	EVENT_VMM_SHARE_LOSS = 6, /* value[0]: share index, [1]: changes kept only in memory (design: Shares) */
+	EVENT_VMM_FAILED =
+		5, /* value[0]: errno; the text is on stderr (the supervisor keeps its tail) */
+	EVENT_VMM_SHARE_LOSS =
+		6, /* value[0]: share index, [1]: changes kept only in memory (design: Shares) */
 	/* from sandbox-link */
 	EVENT_LINK_ISOLATED = 32,
 	EVENT_AGENT_HELLO = 33, /* value[0]: protocol version */
-	EVENT_AGENT_READY = 34, /* value[0]: ns since the agent started, [1]: degraded bits (protocol) */
-	EVENT_AGENT_HEALTH = 35, /* [0]: load1 * 100, [1]: mem total KiB, [2]: mem free KiB, [3]: disk free KiB,
+	EVENT_AGENT_READY =
+		34, /* value[0]: ns since the agent started, [1]: degraded bits (protocol) */
+	EVENT_AGENT_HEALTH =
+		35, /* [0]: load1 * 100, [1]: mem total KiB, [2]: mem free KiB, [3]: disk free KiB,
 				    [4]: degraded bits, [5]: processes. Guest's word. */
 	EVENT_AGENT_LOST = 36, /* the control stream ended */
-	EVENT_SESSION_ENDED = 37, /* the main command ended; value[0]: wait status form: exit code or 128+n */
+	EVENT_SESSION_ENDED =
+		37, /* the main command ended; value[0]: wait status form: exit code or 128+n */
 	EVENT_LINK_FAILED = 38, /* value[0]: errno */
-	EVENT_AGENT_AUDIT = 39, /* value[0]: enum protocol_audit_kind, [1..5]: its numbers. Guest's word. */
+	EVENT_AGENT_AUDIT =
+		39, /* value[0]: enum protocol_audit_kind, [1..5]: its numbers. Guest's word. */
 	EVENT_AGENT_REFUSED = 40, /* the agent could not set up; value[0]: errno, [1]: stage */
 };
 
@@ -57,4 +65,5 @@ void event_encode(const struct event *event, uint8_t out[static EVENT_SIZE]);
 /* False where size is not EVENT_SIZE or the reserved field is not 0. Unknown kinds are let through for the caller. */
 int event_decode(const void *data, uint64_t size, struct event *ret);
 /* Stamps time and sequence and sends; fd is SOCK_SEQPACKET. -errno; never blocks (-EAGAIN where the peer is slow). */
-int event_send(int fd, uint32_t *sequence, uint16_t kind, const uint64_t *values, unsigned int count);
+int event_send(
+	int fd, uint32_t *sequence, uint16_t kind, const uint64_t *values, unsigned int count);

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOG_LINE_MAX 1024
-#define LOG_BURST 5
+#define LOG_LINE_MAX   1024
+#define LOG_BURST      5
 #define LOG_INTERVAL_S 10
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -23,8 +23,8 @@ void log_line(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3), nonnull(2)));
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
-#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
 struct log_budget {
@@ -36,9 +36,9 @@ struct log_budget {
 /* True if a line may be written now; the caller's line is then the window's next. */
 bool log_budget_take(struct log_budget *budget);
 
-#define log_ratelimited(level, ...) \
-	do { \
-		static struct log_budget log_budget_; \
-		if (log_budget_take(&log_budget_)) \
-			log_line(level, __VA_ARGS__); \
+#define log_ratelimited(level, ...)                                                                \
+	do {                                                                                       \
+		static struct log_budget log_budget_;                                              \
+		if (log_budget_take(&log_budget_))                                                 \
+			log_line(level, __VA_ARGS__);                                              \
 	} while (0)

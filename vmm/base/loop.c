@@ -105,8 +105,8 @@ static int add_source(struct loop *loop, struct loop_source *source, uint32_t ev
 	return 0;
 }
 
-int loop_add_fd(
-	struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data, struct loop_source **ret)
+int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data,
+	struct loop_source **ret)
 {
 	_cleanup_free_ struct loop_source *source = calloc(1, sizeof(*source));
 	int r;
@@ -129,7 +129,8 @@ int loop_modify(struct loop_source *source, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
-	return epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno : 0;
+	return epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno
+											: 0;
 }
 
 int loop_add_timer(struct loop *loop, loop_timer_fn *fn, void *data, struct loop_source **ret)

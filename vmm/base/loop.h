@@ -25,8 +25,8 @@ int loop_create(struct loop **ret);
 void loop_destroy(struct loop *loop); /* frees the sources that are left */
 
 /* Level-triggered. events may be 0 (only HUP and ERR are told then). */
-int loop_add_fd(
-	struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data, struct loop_source **ret);
+int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data,
+	struct loop_source **ret);
 int loop_modify(struct loop_source *source, uint32_t events);
 
 /* A timer that is armed by loop_timer_set(); it fires once for each setting. after_ms 0 disarms it. */

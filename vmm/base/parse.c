@@ -48,7 +48,8 @@ struct suffix {
 	uint64_t factor;
 };
 
-static bool parse_with_suffix(const char *text, const struct suffix *table, size_t count, uint64_t *ret)
+static bool parse_with_suffix(
+	const char *text, const struct suffix *table, size_t count, uint64_t *ret)
 {
 	uint64_t v;
 	const char *end;

@@ -109,7 +109,8 @@ static int prepare_child(const struct spawn_spec *spec, int go_fd, int *failed_f
 	return spec->in_child ? spec->in_child(spec->data) : 0;
 }
 
-static void __attribute__((noreturn)) run_child(const struct spawn_spec *spec, int go_fd, int failed_fd)
+static void __attribute__((noreturn))
+run_child(const struct spawn_spec *spec, int go_fd, int failed_fd)
 {
 	static const char *const empty[] = { NULL };
 	const char *const *environment = spec->environment ? spec->environment : empty;
@@ -143,15 +144,18 @@ int spawn(const struct spawn_spec *spec, pid_t *ret_pid, int *ret_pidfd, struct 
 	if (spec->fd_count > SPAWN_FDS_MAX)
 		return err_set(err, -EINVAL, "%s: more than %d fds", spec->path, SPAWN_FDS_MAX);
 	if (pipe2(go, O_CLOEXEC) < 0)
-		return err_set(err, -errno, "%s: cannot make a pipe: %s", spec->path, strerror(errno));
+		return err_set(
+			err, -errno, "%s: cannot make a pipe: %s", spec->path, strerror(errno));
 	_cleanup_close_ int go_read = go[0], go_write = go[1];
 	if (pipe2(failed, O_CLOEXEC) < 0)
-		return err_set(err, -errno, "%s: cannot make a pipe: %s", spec->path, strerror(errno));
+		return err_set(
+			err, -errno, "%s: cannot make a pipe: %s", spec->path, strerror(errno));
 	_cleanup_close_ int failed_read = failed[0], failed_write = failed[1];
 
 	pid = clone_child(spec->clone_flags, &pidfd);
 	if (pid < 0)
-		return err_set(err, -errno, "%s: cannot start a process: %s", spec->path, strerror(errno));
+		return err_set(
+			err, -errno, "%s: cannot start a process: %s", spec->path, strerror(errno));
 	if (pid == 0) {
 		close(go_write);
 		run_child(spec, go_read, failed_write);

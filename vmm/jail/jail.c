@@ -36,7 +36,8 @@ static int tie_to_supervisor(const struct jail_plan *plan, struct err *err)
 	struct pollfd lifeline = { .fd = plan->lifeline_fd };
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return err_set(err, -errno, "%s: cannot ask for a signal at the supervisor's end: %s", plan->process,
+		return err_set(err, -errno,
+			"%s: cannot ask for a signal at the supervisor's end: %s", plan->process,
 			strerror(errno));
 	/* getppid() is 0 in a pid namespace of our own; the lifeline tells what it would have told. */
 	if (plan->lifeline_fd >= 0 && poll(&lifeline, 1, 0) == 1 && lifeline.revents & POLLHUP)
@@ -53,7 +54,8 @@ static int check_namespaces(const struct jail_plan *plan, struct err *err)
 	if (!omitted(plan, JAIL_PID_NS) && getpid() != 1)
 		return err_set(err, -EPERM, "%s: not in a pid namespace of its own", plan->process);
 	if (!map || fscanf(map, "%u %u %u", &inside, &outside, &count) != 3 || count != 1)
-		return err_set(err, -EPERM, "%s: not in a user namespace of one uid", plan->process);
+		return err_set(
+			err, -EPERM, "%s: not in a user namespace of one uid", plan->process);
 	return 0;
 }
 
@@ -64,7 +66,8 @@ int jail_begin(const struct jail_plan *plan, struct err *err)
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_set(err, -errno, "%s: cannot set no_new_privs: %s", plan->process, strerror(errno));
+		return err_set(err, -errno, "%s: cannot set no_new_privs: %s", plan->process,
+			strerror(errno));
 	r = tie_to_supervisor(plan, err);
 	if (r < 0)
 		return r;
@@ -89,17 +92,19 @@ static int set_limits(const struct jail_plan *plan, struct err *err)
 	struct rlimit none = {}, files;
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return err_set(err, -errno, "%s: cannot set limits: %s", plan->process, strerror(errno));
+		return err_set(
+			err, -errno, "%s: cannot set limits: %s", plan->process, strerror(errno));
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-		return err_set(err, -errno, "%s: cannot set the limit of open files: %s", plan->process,
-			strerror(errno));
+		return err_set(err, -errno, "%s: cannot set the limit of open files: %s",
+			plan->process, strerror(errno));
 	return 0;
 }
 
 int jail_restrict(const struct jail_plan *plan, uint32_t *ret_layers, struct err *err)
 {
-	uint32_t layers = JAIL_USER_NS | JAIL_PID_NS | JAIL_MOUNT_NS | JAIL_NET_NS | JAIL_IPC_UTS_NS | JAIL_EMPTY_ROOT;
+	uint32_t layers = JAIL_USER_NS | JAIL_PID_NS | JAIL_MOUNT_NS | JAIL_NET_NS |
+			  JAIL_IPC_UTS_NS | JAIL_EMPTY_ROOT;
 	int r = set_limits(plan, err);
 
 	if (r == 0 && !omitted(plan, JAIL_LANDLOCK)) {
@@ -114,7 +119,8 @@ int jail_restrict(const struct jail_plan *plan, uint32_t *ret_layers, struct err
 		return r;
 	if (!omitted(plan, JAIL_UNDUMPABLE)) {
 		if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-			return err_set(err, -errno, "%s: cannot become undumpable: %s", plan->process, strerror(errno));
+			return err_set(err, -errno, "%s: cannot become undumpable: %s",
+				plan->process, strerror(errno));
 		layers |= JAIL_UNDUMPABLE;
 	}
 	/* A change of credentials may have cleared the wish: PDEATHSIG once more, and the supervisor checked once more. */
@@ -125,7 +131,8 @@ int jail_restrict(const struct jail_plan *plan, uint32_t *ret_layers, struct err
 	return 0;
 }
 
-int jail_seal(const struct jail_plan *plan, const struct seccomp_table *table, uint32_t *layers, struct err *err)
+int jail_seal(const struct jail_plan *plan, const struct seccomp_table *table, uint32_t *layers,
+	struct err *err)
 {
 	int r;
 
@@ -137,7 +144,8 @@ int jail_seal(const struct jail_plan *plan, const struct seccomp_table *table, u
 	return r;
 }
 
-int jail_seal_thread(const struct jail_plan *plan, const struct seccomp_table *table, struct err *err)
+int jail_seal_thread(
+	const struct jail_plan *plan, const struct seccomp_table *table, struct err *err)
 {
 	return omitted(plan, JAIL_SECCOMP) ? 0 : seccomp_load_table(table, 0, err);
 }

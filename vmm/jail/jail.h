@@ -62,6 +62,8 @@ int jail_begin(const struct jail_plan *plan, struct err *err);
 int jail_build_root(const struct jail_plan *plan, struct err *err);
 /* *ret_layers: bits of enum jail_layer in force so far; JAIL_SECCOMP is added by jail_seal(). */
 int jail_restrict(const struct jail_plan *plan, uint32_t *ret_layers, struct err *err);
-int jail_seal(const struct jail_plan *plan, const struct seccomp_table *table, uint32_t *layers, struct err *err);
+int jail_seal(const struct jail_plan *plan, const struct seccomp_table *table, uint32_t *layers,
+	struct err *err);
 /* A narrower table on top, for the calling thread only (vCPU threads). */
-int jail_seal_thread(const struct jail_plan *plan, const struct seccomp_table *table, struct err *err);
+int jail_seal_thread(
+	const struct jail_plan *plan, const struct seccomp_table *table, struct err *err);

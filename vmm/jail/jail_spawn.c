@@ -33,7 +33,8 @@ static int write_proc(pid_t pid, const char *file, const char *text, struct err 
 	if (fd < 0 || write(fd, text, strlen(text)) < 0) {
 		int code = -errno;
 
-		err_set(err, code, "cannot write %s of a new user namespace: %s", file, strerror(-code));
+		err_set(err, code, "cannot write %s of a new user namespace: %s", file,
+			strerror(-code));
 		jail_explain_refusal(err);
 		return code;
 	}
@@ -75,14 +76,18 @@ static int become_owner(void *data)
 	return state->spec->in_child ? state->spec->in_child(state->spec->data) : 0;
 }
 
-int jail_spawn(const struct spawn_spec *spec, uid_t uid, gid_t gid, pid_t *ret_pid, int *ret_pidfd, struct err *err)
+int jail_spawn(const struct spawn_spec *spec, uid_t uid, gid_t gid, pid_t *ret_pid, int *ret_pidfd,
+	struct err *err)
 {
-	struct jail_spawn_state state = { .spec = spec, .uid = uid, .gid = gid, .from_root = geteuid() == 0 };
+	struct jail_spawn_state state = {
+		.spec = spec, .uid = uid, .gid = gid, .from_root = geteuid() == 0
+	};
 	struct spawn_spec jailed = *spec;
 	int r;
 
 	if (!state.from_root && (uid != geteuid() || gid != getegid()))
-		return err_set(err, -EPERM, "%s: only root can start it for uid %u", spec->path, (unsigned int)uid);
+		return err_set(err, -EPERM, "%s: only root can start it for uid %u", spec->path,
+			(unsigned int)uid);
 	jailed.clone_flags |= CLONE_NEWUSER | CLONE_NEWPID;
 	jailed.before_exec = write_maps;
 	jailed.in_child = become_owner;
@@ -124,8 +129,9 @@ void jail_explain_refusal(struct err *err)
 			err_next_step(err, "%s", causes[i].fix);
 			return;
 		}
-	err_next_step(err, "inside a container, allow user namespaces and mounts in them (for Docker: "
-			   "`--security-opt seccomp=unconfined --security-opt apparmor=unconfined`)");
+	err_next_step(err,
+		"inside a container, allow user namespaces and mounts in them (for Docker: "
+		"`--security-opt seccomp=unconfined --security-opt apparmor=unconfined`)");
 }
 
 /* In the child of jail_try(): the two steps that restricted hosts refuse. */

@@ -10,7 +10,8 @@
  */
 #include "vmm/base/spawn.h"
 
-int jail_spawn(const struct spawn_spec *spec, uid_t uid, gid_t gid, pid_t *ret_pid, int *ret_pidfd, struct err *err);
+int jail_spawn(const struct spawn_spec *spec, uid_t uid, gid_t gid, pid_t *ret_pid, int *ret_pidfd,
+	struct err *err);
 
 /*
  * Why a user namespace or a mount in it was refused on this host, as far as /proc tells, with the fix (H16): adds a next

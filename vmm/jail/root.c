@@ -35,21 +35,25 @@ static int fail(struct err *err, const char *process, const char *step, const ch
 	return code;
 }
 
-static int open_source(const struct jail_plan *plan, const struct jail_bind *bind, int *ret_fd, struct err *err)
+static int open_source(
+	const struct jail_plan *plan, const struct jail_bind *bind, int *ret_fd, struct err *err)
 {
 	_cleanup_close_ int fd = open(bind->source, O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail(err, plan->process, "open the folder", bind->source);
-	if ((bind->device || bind->inode) && (st.st_dev != bind->device || st.st_ino != bind->inode))
-		return err_set(err, -ESTALE, "%s: %s is not the folder it was when the sandbox was started",
+	if ((bind->device || bind->inode) &&
+		(st.st_dev != bind->device || st.st_ino != bind->inode))
+		return err_set(err, -ESTALE,
+			"%s: %s is not the folder it was when the sandbox was started",
 			plan->process, bind->source);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-static int open_sources(const struct jail_plan *plan, int fds[static JAIL_BINDS_MAX], struct err *err)
+static int open_sources(
+	const struct jail_plan *plan, int fds[static JAIL_BINDS_MAX], struct err *err)
 {
 	for (size_t i = 0; i < plan->bind_count; i++) {
 		int r = open_source(plan, &plan->binds[i], &fds[i], err);
@@ -63,15 +67,17 @@ static int open_sources(const struct jail_plan *plan, int fds[static JAIL_BINDS_
 static int set_attributes(const char *target, bool readonly, bool recursive)
 {
 	struct mount_attr attributes = {
-		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (readonly ? MOUNT_ATTR_RDONLY : 0),
+		.attr_set =
+			MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (readonly ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = MS_PRIVATE,
 	};
 
-	return (int)syscall(SYS_mount_setattr, AT_FDCWD, target, recursive ? AT_RECURSIVE : 0, &attributes,
-		sizeof(attributes));
+	return (int)syscall(SYS_mount_setattr, AT_FDCWD, target, recursive ? AT_RECURSIVE : 0,
+		&attributes, sizeof(attributes));
 }
 
-static int mount_bind(const struct jail_plan *plan, const struct jail_bind *bind, int source_fd, struct err *err)
+static int mount_bind(
+	const struct jail_plan *plan, const struct jail_bind *bind, int source_fd, struct err *err)
 {
 	char source[64], target[PATH_MAX];
 
@@ -116,7 +122,8 @@ static int build(const struct jail_plan *plan, const int *sources, struct err *e
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return fail(err, plan->process, "make private", "the mounts");
-	if (mount("tmpfs", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,nr_inodes=256,mode=755") < 0)
+	if (mount("tmpfs", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		    "size=64k,nr_inodes=256,mode=755") < 0)
 		return fail(err, plan->process, "mount", "an empty root");
 	for (size_t i = 0; i < plan->bind_count; i++) {
 		r = mount_bind(plan, &plan->binds[i], sources[i], err);
@@ -136,7 +143,8 @@ int root_build(const struct jail_plan *plan, struct err *err)
 	int sources[JAIL_BINDS_MAX], r;
 
 	if (plan->bind_count > JAIL_BINDS_MAX)
-		return err_set(err, -E2BIG, "%s: more than %d folders to bind", plan->process, JAIL_BINDS_MAX);
+		return err_set(err, -E2BIG, "%s: more than %d folders to bind", plan->process,
+			JAIL_BINDS_MAX);
 	memset(sources, -1, sizeof(sources));
 	r = open_sources(plan, sources, err);
 	if (r == 0)

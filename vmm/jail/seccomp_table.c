@@ -12,7 +12,8 @@ static void release_context(scmp_filter_ctx *context)
 }
 
 /* Fills args with the rule's conditions; gives their number. */
-static unsigned int conditions_of(const struct seccomp_rule *rule, struct scmp_arg_cmp args[SECCOMP_CONDITIONS_MAX])
+static unsigned int conditions_of(
+	const struct seccomp_rule *rule, struct scmp_arg_cmp args[SECCOMP_CONDITIONS_MAX])
 {
 	unsigned int count = 0;
 
@@ -20,16 +21,19 @@ static unsigned int conditions_of(const struct seccomp_rule *rule, struct scmp_a
 		const struct seccomp_condition *c = &rule->conditions[i];
 
 		if (c->test == SECCOMP_EQUAL)
-			args[count++] = (struct scmp_arg_cmp){ c->argument, SCMP_CMP_EQ, c->value, 0 };
+			args[count++] =
+				(struct scmp_arg_cmp){ c->argument, SCMP_CMP_EQ, c->value, 0 };
 		else if (c->test == SECCOMP_MASKED_EQUAL)
-			args[count++] = (struct scmp_arg_cmp){ c->argument, SCMP_CMP_MASKED_EQ, c->mask, c->value };
+			args[count++] = (struct scmp_arg_cmp){ c->argument, SCMP_CMP_MASKED_EQ,
+				c->mask, c->value };
 	}
 	return count;
 }
 
 int seccomp_load_table(const struct seccomp_table *table, int all_threads, struct err *err)
 {
-	__attribute__((cleanup(release_context))) scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	__attribute__((cleanup(release_context))) scmp_filter_ctx context =
+		seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
 
 	if (!context)
@@ -39,17 +43,20 @@ int seccomp_load_table(const struct seccomp_table *table, int all_threads, struc
 	if (r == 0)
 		r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (r == 0)
-		r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree: short ways in the filter */
+		r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE,
+			2); /* a binary tree: short ways in the filter */
 	for (size_t i = 0; r == 0 && i < table->rule_count; i++) {
 		struct scmp_arg_cmp args[SECCOMP_CONDITIONS_MAX];
 		unsigned int count = conditions_of(&table->rules[i], args);
 
-		r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, table->rules[i].call, count, args);
+		r = seccomp_rule_add_array(
+			context, SCMP_ACT_ALLOW, table->rules[i].call, count, args);
 	}
 	if (r == 0)
 		r = seccomp_load(context);
 	if (r < 0) {
-		err_set(err, r, "%s: seccomp: cannot install the filter: %s", table->process, strerror(-r));
+		err_set(err, r, "%s: seccomp: cannot install the filter: %s", table->process,
+			strerror(-r));
 		err_next_step(err, "run a kernel with CONFIG_SECCOMP_FILTER");
 	}
 	return r;

@@ -33,11 +33,22 @@ struct seccomp_table {
 };
 
 /* A table's lines: always; if argument n is v; if the masked argument n is v. */
-#define CALL(name, why) { .call = SCMP_SYS(name), .reason = (why) }
-#define CALL_IF(name, n, v, why) \
-	{ .call = SCMP_SYS(name), .reason = (why), .conditions = { { SECCOMP_EQUAL, n, 0, v } } }
-#define CALL_MASKED(name, n, m, v, why) \
-	{ .call = SCMP_SYS(name), .reason = (why), .conditions = { { SECCOMP_MASKED_EQUAL, n, m, v } } }
+#define CALL(name, why)                                                                            \
+	{                                                                                          \
+		.call = SCMP_SYS(name), .reason = (why)                                            \
+	}
+#define CALL_IF(name, n, v, why)                                                                   \
+	{                                                                                          \
+		.call = SCMP_SYS(name), .reason = (why), .conditions = {                           \
+			{ SECCOMP_EQUAL, n, 0, v }                                                 \
+		}                                                                                  \
+	}
+#define CALL_MASKED(name, n, m, v, why)                                                            \
+	{                                                                                          \
+		.call = SCMP_SYS(name), .reason = (why), .conditions = {                           \
+			{ SECCOMP_MASKED_EQUAL, n, m, v }                                          \
+		}                                                                                  \
+	}
 
 extern const struct seccomp_table seccomp_vmm;
 extern const struct seccomp_table seccomp_vmm_vcpu; /* on top, for vCPU threads */

@@ -33,6 +33,7 @@ struct bus {
 };
 
 /* -EEXIST where it overlaps another range, -ENOSPC where the table is full. */
-int bus_add(struct bus *bus, uint64_t first, uint64_t size, const struct bus_ops *ops, void *handler, struct err *err);
+int bus_add(struct bus *bus, uint64_t first, uint64_t size, const struct bus_ops *ops,
+	void *handler, struct err *err);
 void bus_read(const struct bus *bus, uint64_t address, uint8_t *data, unsigned int len);
 void bus_write(const struct bus *bus, uint64_t address, const uint8_t *data, unsigned int len);

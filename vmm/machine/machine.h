@@ -16,8 +16,8 @@
 #include "vmm/machine/bus.h"
 #include "vmm/machine/memory.h"
 
-#define MACHINE_VCPUS_MAX 32
-#define MACHINE_CMDLINE_MAX 2048
+#define MACHINE_VCPUS_MAX	 32
+#define MACHINE_CMDLINE_MAX	 2048
 #define MACHINE_MMIO_DEVICES_MAX 19 /* GSIs 5..23 */
 
 struct machine;
@@ -50,13 +50,15 @@ struct machine_mmio_slot {
 };
 int machine_add_mmio(struct machine *machine, const struct bus_ops *ops, void *handler,
 	struct machine_mmio_slot *ret, struct err *err);
-int machine_add_ioeventfd(struct machine *machine, uint64_t gpa, uint32_t value, int event_fd, struct err *err);
+int machine_add_ioeventfd(
+	struct machine *machine, uint64_t gpa, uint32_t value, int event_fd, struct err *err);
 int machine_add_irqfd(struct machine *machine, unsigned int gsi, int event_fd, struct err *err);
 
 struct machine_boot {
 	int kernel_fd; /* ELF vmlinux (images/kernel/extract unpacks a bzImage on the host) */
 	int initramfs_fd; /* -1: none */
-	const char *cmdline; /* the caller's words; machine_load adds virtio_mmio.device= where asked */
+	const char *
+		cmdline; /* the caller's words; machine_load adds virtio_mmio.device= where asked */
 	bool cmdline_devices;
 };
 int machine_load(struct machine *machine, const struct machine_boot *boot, struct err *err);

@@ -15,10 +15,10 @@
 #include "vmm/base/err.h"
 
 #define GUEST_MEMORY_REGIONS_MAX 4
-#define GUEST_MEMORY_MIN_BYTES (64ull << 20)
-#define GUEST_MEMORY_MAX_BYTES (256ull << 30)
-#define GUEST_MEMORY_HOLE_GPA (3ull << 30) /* RAM below the hole ends here at the latest */
-#define GUEST_MEMORY_HIGH_GPA (4ull << 30)
+#define GUEST_MEMORY_MIN_BYTES	 (64ull << 20)
+#define GUEST_MEMORY_MAX_BYTES	 (256ull << 30)
+#define GUEST_MEMORY_HOLE_GPA	 (3ull << 30) /* RAM below the hole ends here at the latest */
+#define GUEST_MEMORY_HIGH_GPA	 (4ull << 30)
 
 struct guest_region {
 	uint64_t gpa;

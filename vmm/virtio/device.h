@@ -31,8 +31,8 @@
 
 /* Feature bits (virtio 1.2, section 6) that the transport negotiates for everybody. */
 #define VIRTIO_F_INDIRECT_DESC 28
-#define VIRTIO_F_EVENT_IDX 29
-#define VIRTIO_F_VERSION_1 32
+#define VIRTIO_F_EVENT_IDX     29
+#define VIRTIO_F_VERSION_1     32
 
 struct virtio_device;
 
@@ -58,7 +58,8 @@ struct virtio_device_ops {
 
 /* What the transport gives. */
 struct virtio_transport_ops {
-	void (*signal_queue)(void *transport, uint16_t queue); /* used buffer notification; any thread */
+	void (*signal_queue)(
+		void *transport, uint16_t queue); /* used buffer notification; any thread */
 	void (*signal_config)(void *transport); /* configuration change notification; any thread */
 };
 
@@ -79,15 +80,16 @@ struct virtio_device {
 	struct virtqueue queues[VIRTIO_QUEUES_MAX];
 };
 
-void virtio_device_init(struct virtio_device *vdev, const struct virtio_device_ops *ops, void *state,
-	struct loop *loop, const struct guest_memory *memory);
+void virtio_device_init(struct virtio_device *vdev, const struct virtio_device_ops *ops,
+	void *state, struct loop *loop, const struct guest_memory *memory);
 
 /* For transports. */
 int virtio_device_activate(struct virtio_device *vdev); /* queues are initialised already */
 void virtio_device_reset(struct virtio_device *vdev);
 void virtio_device_notify(struct virtio_device *vdev, uint16_t queue);
 void virtio_device_config_read(struct virtio_device *vdev, size_t offset, void *data, size_t len);
-void virtio_device_config_write(struct virtio_device *vdev, size_t offset, const void *data, size_t len);
+void virtio_device_config_write(
+	struct virtio_device *vdev, size_t offset, const void *data, size_t len);
 
 /* For devices. */
 static inline bool virtio_device_has(const struct virtio_device *vdev, unsigned int feature_bit)

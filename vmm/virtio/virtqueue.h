@@ -19,7 +19,7 @@
 
 #include "vmm/machine/memory.h"
 
-#define VIRTQUEUE_SIZE_MAX 256 /* what the device offers as QueueNumMax; a power of two */
+#define VIRTQUEUE_SIZE_MAX	  256 /* what the device offers as QueueNumMax; a power of two */
 #define VIRTQUEUE_CHAIN_BYTES_MAX (64ull << 20) /* all descriptors of one chain together */
 
 struct virtqueue {
@@ -39,7 +39,8 @@ struct virtqueue {
 struct virtq_chain {
 	uint16_t head;
 	uint16_t readable_count, writable_count;
-	struct iovec slices[VIRTQUEUE_SIZE_MAX]; /* first the readable ones, then the writable ones */
+	struct iovec
+		slices[VIRTQUEUE_SIZE_MAX]; /* first the readable ones, then the writable ones */
 	size_t readable_bytes, writable_bytes; /* in all, as popped */
 	/* cursors */
 	uint16_t read_index, write_index;
@@ -51,8 +52,8 @@ struct virtq_chain {
  * Validates size (a power of two up to VIRTQUEUE_SIZE_MAX), alignment (16, 2, 4) and that the three rings lie in RAM.
  * -EPROTO where they do not; the queue is untouched then.
  */
-int virtqueue_init(struct virtqueue *vq, const struct guest_memory *memory, uint16_t size, uint64_t desc_gpa,
-	uint64_t avail_gpa, uint64_t used_gpa, bool event_idx, bool indirect);
+int virtqueue_init(struct virtqueue *vq, const struct guest_memory *memory, uint16_t size,
+	uint64_t desc_gpa, uint64_t avail_gpa, uint64_t used_gpa, bool event_idx, bool indirect);
 void virtqueue_reset(struct virtqueue *vq); /* back to not ready */
 
 /* 1: *ret holds the next chain; 0: nothing there; -EPROTO: the driver broke the rules (the caller reports it). */
@@ -83,9 +84,9 @@ static inline size_t virtq_chain_writable_left(const struct virtq_chain *chain)
  * The next bytes at the cursor as slices for readv/writev, at most len bytes and max_slices; gives the number of
  * slices and, in *ret_bytes, their bytes. The cursor does not move: virtq_chain_skip_* does, by what was really done.
  */
-size_t virtq_chain_peek_readable(
-	const struct virtq_chain *chain, struct iovec *slices, size_t max_slices, size_t len, size_t *ret_bytes);
-size_t virtq_chain_peek_writable(
-	const struct virtq_chain *chain, struct iovec *slices, size_t max_slices, size_t len, size_t *ret_bytes);
+size_t virtq_chain_peek_readable(const struct virtq_chain *chain, struct iovec *slices,
+	size_t max_slices, size_t len, size_t *ret_bytes);
+size_t virtq_chain_peek_writable(const struct virtq_chain *chain, struct iovec *slices,
+	size_t max_slices, size_t len, size_t *ret_bytes);
 void virtq_chain_skip_readable(struct virtq_chain *chain, size_t len);
 void virtq_chain_skip_writable(struct virtq_chain *chain, size_t len);
