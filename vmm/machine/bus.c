@@ -23,7 +23,8 @@ static unsigned int find_slot(const struct bus *bus, uint64_t address)
 	return low;
 }
 
-int bus_add(struct bus *bus, uint64_t first, uint64_t size, const struct bus_ops *ops, void *handler, struct err *err)
+int bus_add(struct bus *bus, uint64_t first, uint64_t size, const struct bus_ops *ops,
+	void *handler, struct err *err)
 {
 	unsigned int slot = find_slot(bus, first);
 	uint64_t last;
@@ -34,7 +35,8 @@ int bus_add(struct bus *bus, uint64_t first, uint64_t size, const struct bus_ops
 		return err_set(err, -EEXIST, "bus: %s at %#llx overlaps %s", ops->name,
 			(unsigned long long)first, bus->ranges[slot].ops->name);
 	if (bus->range_count == BUS_RANGES_MAX)
-		return err_set(err, -ENOSPC, "bus: %s: more than %d ranges", ops->name, BUS_RANGES_MAX);
+		return err_set(
+			err, -ENOSPC, "bus: %s: more than %d ranges", ops->name, BUS_RANGES_MAX);
 	memmove(&bus->ranges[slot + 1], &bus->ranges[slot],
 		(bus->range_count - slot) * sizeof(bus->ranges[0]));
 	bus->ranges[slot] = (struct bus_range){ first, size, ops, handler };

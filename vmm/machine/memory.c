@@ -10,7 +10,7 @@
 #include "vmm/base/checked.h"
 
 #define HUGE_PAGE (2ull << 20)
-#define PAGE 4096ull
+#define PAGE	  4096ull
 
 /* Where RAM may lie on x86-64: below the hole for devices and above it. */
 static const struct {
@@ -63,7 +63,8 @@ int guest_memory_init(struct guest_memory *memory, uint64_t size_bytes, struct e
 	*memory = (struct guest_memory){};
 	if (size_bytes < GUEST_MEMORY_MIN_BYTES || size_bytes > GUEST_MEMORY_MAX_BYTES ||
 		size_bytes % HUGE_PAGE)
-		return err_set(err, -EINVAL, "guest memory: %llu bytes: must be %llu MiB to %llu GiB, in steps of 2 MiB",
+		return err_set(err, -EINVAL,
+			"guest memory: %llu bytes: must be %llu MiB to %llu GiB, in steps of 2 MiB",
 			(unsigned long long)size_bytes, GUEST_MEMORY_MIN_BYTES >> 20,
 			GUEST_MEMORY_MAX_BYTES >> 30);
 	for (size_t i = 0; i < ARRAY_SIZE(ram_windows) && left; i++) {
