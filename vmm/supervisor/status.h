@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The `data` of `status --json`, with the names that scripts rely on (product.md): name state reason backend instance image
+ * kernel tier cpus memory_mib workspace shares ports started_at uptime_s supervisor_pid vmm_pid pgid health degraded
+ * isolation. Fields are only ever added. Made here alone, for live and for dead sandboxes, so that `ls` and `status` agree.
+ */
+#include "vmm/supervisor/registry.h"
+
+/* What only a live supervisor knows. */
+struct status_live {
+	bool agent_ready;
+	bool agent_lost;
+	uint64_t heartbeat_age_ms; /* since the guest was last heard */
+	uint64_t heartbeats;
+	/* The guest's word, shown under `guest` and marked so. */
+	uint64_t load1_percent, memory_total_kib, memory_free_kib, disk_free_kib, processes;
+	uint64_t degraded_bits;
+	uint64_t shares_memory_only; /* changes that live only as long as the sandbox */
+	uint64_t device_faults;
+	bool session_running;
+	uint32_t attached;
+};
+
+/* live may be NULL: health is then "none". A record that says it lives while nothing does is shown as failed. */
+json_t *status_data(const struct record *record, const struct status_live *live, bool alive);
+
+/* Of any sandbox: asks its supervisor where one lives (a second at most), else reads the record. *ret_data is the caller's. */
+int status_of(const struct paths *paths, const char *name, json_t **ret_data, struct err *err);
+/* A list of all, sorted by name; never fails for one unreadable record (that one says so in its reason). */
+int status_of_all(const struct paths *paths, json_t **ret_list, struct err *err);
