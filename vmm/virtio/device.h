@@ -10,7 +10,10 @@
  * what the device gave back, and trace at debug.
  *
  * Threads. Every op of a device runs on its one loop thread (`loop`), also activate and reset: the transport hands them
- * over and waits. vCPU threads run no device code. config_read/config_write too run on the loop.
+ * over and waits. vCPU threads run no device code. config_write too runs on the loop. config_read runs there or, before
+ * the loop runs, on the thread that builds the machine: the transport keeps a copy for the driver's reads, taken at the
+ * start and after activate, reset, config_write and virtio_device_config_changed(). So config_read depends on nothing but
+ * the device's state, and a device whose configuration changes says so.
  *
  * Faults. An op that meets a guest's fault returns -EPROTO; the wrapper marks NEEDS_RESET (2.1.2), raises the
  * configuration interrupt, counts it, logs once per interval and tells the `on_fault` hook. The device is not called
@@ -19,6 +22,7 @@
  * Life: reset -> features negotiated -> activate (DRIVER_OK; queues latched, V1) -> notify* -> reset. In reset the device
  * drops every chain it holds before it returns: requests own what they use, nothing of a request outlives it. (V4)
  */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +32,7 @@
 
 #define VIRTIO_QUEUES_MAX 8
 #define VIRTIO_CONFIG_MAX 256 /* bytes of a device's configuration space */
+#define VIRTIO_NOTIFY_CHAINS VIRTQUEUE_SIZE_MAX /* taken at most in one notify */
 
 /* Feature bits (virtio 1.2, section 6) that the transport negotiates for everybody. */
 #define VIRTIO_F_INDIRECT_DESC 28
@@ -47,7 +52,10 @@ struct virtio_device_ops {
 	int (*activate)(void *state, struct virtio_device *vdev);
 	/* The driver is gone. Must give up every chain. Called also without an activate before. */
 	void (*reset)(void *state);
-	/* The driver kicked `queue`. Drains it as far as it can. */
+	/*
+	 * The driver kicked `queue`. Drains it as far as it can, but takes at most VIRTIO_NOTIFY_CHAINS chains: a
+	 * guest that feeds while we drain must not keep the loop (V7). What is left brings another call at once.
+	 */
 	int (*notify)(void *state, uint16_t queue);
 	/* len bytes of configuration at offset, inside the size that config_size told; NULL: no configuration. */
 	size_t (*config_size)(void *state);
@@ -68,12 +76,13 @@ struct virtio_device {
 	void *state; /* the device's own */
 	struct loop *loop; /* the loop that runs every op; borrowed */
 	const struct guest_memory *memory; /* borrowed */
+	unsigned int index; /* which device this is, in construction order; for events and logs */
 	const struct virtio_transport_ops *transport_ops;
 	void *transport;
 	uint64_t offered; /* set once, before the first negotiation */
 	uint64_t negotiated;
 	bool active;
-	bool needs_reset;
+	atomic_bool needs_reset; /* written on the loop, read by vCPU threads */
 	uint64_t faults;
 	void (*on_fault)(void *data, struct virtio_device *vdev);
 	void *on_fault_data;
@@ -83,10 +92,14 @@ struct virtio_device {
 void virtio_device_init(struct virtio_device *vdev, const struct virtio_device_ops *ops,
 	void *state, struct loop *loop, const struct guest_memory *memory);
 
-/* For transports. */
-int virtio_device_activate(struct virtio_device *vdev); /* queues are initialised already */
+/*
+ * For transports. activate: queues are initialised already; a refusal is a fault like any other.
+ * notify: true where the device did some and left some: to be called again soon, after other sources had their turn.
+ * config_read: bytes outside the configuration read as all ones; config_write: those writes are dropped.
+ */
+int virtio_device_activate(struct virtio_device *vdev);
 void virtio_device_reset(struct virtio_device *vdev);
-void virtio_device_notify(struct virtio_device *vdev, uint16_t queue);
+bool virtio_device_notify(struct virtio_device *vdev, uint16_t queue);
 void virtio_device_config_read(struct virtio_device *vdev, size_t offset, void *data, size_t len);
 void virtio_device_config_write(
 	struct virtio_device *vdev, size_t offset, const void *data, size_t len);
@@ -95,6 +108,11 @@ void virtio_device_config_write(
 static inline bool virtio_device_has(const struct virtio_device *vdev, unsigned int feature_bit)
 {
 	return vdev->negotiated >> feature_bit & 1;
+}
+/* For a device's own fd callbacks: whether its queues may be used now. */
+static inline bool virtio_device_is_usable(const struct virtio_device *vdev)
+{
+	return vdev->active && !atomic_load(&vdev->needs_reset);
 }
 /* Interrupts the driver if it wants to hear of what was pushed on `queue` (V8, EVENT_IDX). */
 void virtio_device_signal(struct virtio_device *vdev, uint16_t queue);

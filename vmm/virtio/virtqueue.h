@@ -33,6 +33,7 @@ struct virtqueue {
 	uint16_t signalled_used; /* next_used when the driver was last interrupted */
 	bool signalled_valid;
 	uint16_t in_flight; /* popped, not pushed; never above size */
+	bool wants_kick; /* as virtqueue_want_kick() left it; true at first */
 };
 
 /* One popped chain. Slices point into guest RAM. Popped chains must be pushed in the end, or the queue be reset. */
@@ -42,6 +43,7 @@ struct virtq_chain {
 	struct iovec
 		slices[VIRTQUEUE_SIZE_MAX]; /* first the readable ones, then the writable ones */
 	size_t readable_bytes, writable_bytes; /* in all, as popped */
+	bool writable_seen; /* the walk has left the readable part */
 	/* cursors */
 	uint16_t read_index, write_index;
 	size_t read_offset, write_offset;
@@ -56,15 +58,21 @@ int virtqueue_init(struct virtqueue *vq, const struct guest_memory *memory, uint
 	uint64_t desc_gpa, uint64_t avail_gpa, uint64_t used_gpa, bool event_idx, bool indirect);
 void virtqueue_reset(struct virtqueue *vq); /* back to not ready */
 
-/* 1: *ret holds the next chain; 0: nothing there; -EPROTO: the driver broke the rules (the caller reports it). */
+/*
+ * 1: *ret holds the next chain; 0: nothing there, and the driver's next kick is asked for (so whoever drains until 0 needs
+ * no virtqueue_want_kick()); -EPROTO: the driver broke the rules (the caller reports it; *ret is undefined then).
+ */
 int virtqueue_pop(struct virtqueue *vq, struct virtq_chain *ret);
 /* Puts the last popped chain back as if it had not been taken. Only directly after its pop. */
 void virtqueue_unpop(struct virtqueue *vq);
 /* Gives a chain back with `written` bytes valid in its writable part. */
 void virtqueue_push(struct virtqueue *vq, uint16_t head, uint32_t written);
-/* Whether the driver wants an interrupt for what was pushed since the last call that said yes (2.7.7, 2.7.10). */
+/* Whether the driver wants an interrupt for what was pushed since the last call (2.7.7, 2.7.10). */
 bool virtqueue_should_signal(struct virtqueue *vq);
-/* Asks the driver for kicks (true) or asks it to be quiet (false). After true, look at the queue once more. */
+/*
+ * Asks the driver for kicks (true, as at first) or asks it to be quiet (false). After true, look at the queue once more.
+ * Not needed by a device that pops until 0.
+ */
 void virtqueue_want_kick(struct virtqueue *vq, bool want);
 /* Whether pop would find something now. */
 bool virtqueue_has_more(const struct virtqueue *vq);
