@@ -33,8 +33,12 @@ static int run_shell(const char *command, const char *const *environment, char *
 	spec.fd_count = ARRAY_SIZE(fds);
 	assert_int_equal(spawn(&spec, &pid, &pidfd, &err), 0);
 	close(pair[1]);
-	n = read(pair[0], output, size - 1);
-	output[n > 0 ? n : 0] = '\0';
+	for (size_t len = 0; (n = read(pair[0], output + len, size - 1 - len)) >= 0;
+		len += (size_t)n) {
+		output[len + (size_t)n] = '\0';
+		if (n == 0)
+			break;
+	}
 	close(pair[0]);
 	close(pidfd);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -48,8 +52,8 @@ static void test_only_named_fds_arrive(void **state)
 	(void)state;
 	/* An fd without CLOEXEC, below and above the target: neither may arrive. */
 	_cleanup_close_ int low = dup(0), high = fcntl(0, F_DUPFD, 200);
-	run_shell("exec >&5; cd /proc/self/fd; for f in *; do [ -e $f ] && printf '%s ' $f; done", NULL,
-		output, sizeof(output));
+	run_shell("exec >&5; cd /proc/self/fd; for f in *; do [ -e $f ] && printf '%s ' $f; done",
+		NULL, output, sizeof(output));
 	assert_string_equal(output, "0 1 2 5 ");
 	assert_true(low >= 0 && high >= 0);
 }
