@@ -15,7 +15,7 @@
 #include "vmm/base/array.h"
 #include "vmm/base/bytes.h"
 
-#define RAM_BYTES 8192u
+#define RAM_BYTES  8192u
 #define OPERATIONS 32
 #define HEAD_BYTES (8 + OPERATIONS)
 
@@ -27,7 +27,8 @@ static void require(bool condition)
 		abort();
 }
 
-static void check_chain(const struct fake_guest *guest, const struct virtqueue *vq, const struct virtq_chain *chain)
+static void check_chain(
+	const struct fake_guest *guest, const struct virtqueue *vq, const struct virtq_chain *chain)
 {
 	uint64_t readable = 0, writable = 0;
 
@@ -56,14 +57,17 @@ static void move_cursors(struct virtq_chain *chain, uint8_t op)
 
 	left = virtq_chain_readable_left(chain);
 	require(virtq_chain_read(chain, data, op) == MIN(left, (size_t)op));
-	require(virtq_chain_peek_readable(chain, slices, ARRAY_SIZE(slices), op, &bytes) <= ARRAY_SIZE(slices));
+	require(virtq_chain_peek_readable(chain, slices, ARRAY_SIZE(slices), op, &bytes) <=
+		ARRAY_SIZE(slices));
 	require(bytes <= op && bytes <= virtq_chain_readable_left(chain));
 	virtq_chain_skip_readable(chain, bytes);
 	left = virtq_chain_writable_left(chain);
 	require(virtq_chain_write(chain, data, op) == MIN(left, (size_t)op));
-	require(virtq_chain_peek_writable(chain, slices, ARRAY_SIZE(slices), op, &bytes) <= ARRAY_SIZE(slices));
+	require(virtq_chain_peek_writable(chain, slices, ARRAY_SIZE(slices), op, &bytes) <=
+		ARRAY_SIZE(slices));
 	virtq_chain_skip_writable(chain, bytes + op);
-	require(chain->bytes_read <= chain->readable_bytes && chain->bytes_written <= chain->writable_bytes);
+	require(chain->bytes_read <= chain->readable_bytes &&
+		chain->bytes_written <= chain->writable_bytes);
 }
 
 static void run_program(const struct fake_guest *guest, struct virtqueue *vq, const uint8_t *ops)
@@ -114,9 +118,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memset(guest.ram, 0, RAM_BYTES);
 	memcpy(guest.ram, data + HEAD_BYTES, MIN(size - HEAD_BYTES, (size_t)RAM_BYTES));
-	if (virtqueue_init(&vq, &guest.memory, (uint16_t)(1u << (data[0] % 10)), FAKE_GUEST_GPA + load_le16(data + 2),
-		    FAKE_GUEST_GPA + load_le16(data + 4), FAKE_GUEST_GPA + load_le16(data + 6), data[1] & 1,
-		    data[1] & 2) < 0)
+	if (virtqueue_init(&vq, &guest.memory, (uint16_t)(1u << (data[0] % 10)),
+		    FAKE_GUEST_GPA + load_le16(data + 2), FAKE_GUEST_GPA + load_le16(data + 4),
+		    FAKE_GUEST_GPA + load_le16(data + 6), data[1] & 1, data[1] & 2) < 0)
 		return 0;
 	run_program(&guest, &vq, data + 8);
 	return 0;

@@ -11,24 +11,26 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/checked.h"
 
-#define PAGE 4096u
-#define DESC_SIZE 16
-#define F_NEXT 1
-#define F_WRITE 2
+#define PAGE	   4096u
+#define DESC_SIZE  16
+#define F_NEXT	   1
+#define F_WRITE	   2
 #define F_INDIRECT 4
 
-#define CHECK(condition) \
-	do { \
-		if (!(condition)) { \
-			fprintf(stderr, "%s:%d: fake driver: %s\n", __FILE__, __LINE__, #condition); \
-			abort(); \
-		} \
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: fake driver: %s\n", __FILE__, __LINE__,            \
+				#condition);                                                       \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 void fake_guest_init(struct fake_guest *guest, uint64_t size_bytes)
 {
 	uint64_t size = align_up(size_bytes, PAGE);
-	uint8_t *map = mmap(NULL, size + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *map = mmap(NULL, size + 2 * PAGE, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	CHECK(map != MAP_FAILED);
 	CHECK(mprotect(map + PAGE, size, PROT_READ | PROT_WRITE) == 0);
@@ -76,7 +78,8 @@ static uint8_t *used(const struct virtq_driver *driver)
 	return fake_guest_at(driver->guest, driver->used_gpa, 6 + 8u * driver->size);
 }
 
-void virtq_driver_init(struct virtq_driver *driver, struct fake_guest *guest, uint16_t size, bool event_idx)
+void virtq_driver_init(
+	struct virtq_driver *driver, struct fake_guest *guest, uint16_t size, bool event_idx)
 {
 	CHECK(is_power_of_two(size) && size <= VIRTQUEUE_SIZE_MAX);
 	*driver = (struct virtq_driver){
@@ -94,14 +97,15 @@ void virtq_driver_init(struct virtq_driver *driver, struct fake_guest *guest, ui
 
 int virtq_driver_connect(const struct virtq_driver *driver, struct virtqueue *vq, bool indirect)
 {
-	return virtqueue_init(vq, &driver->guest->memory, driver->size, driver->desc_gpa, driver->avail_gpa,
-		driver->used_gpa, driver->event_idx, indirect);
+	return virtqueue_init(vq, &driver->guest->memory, driver->size, driver->desc_gpa,
+		driver->avail_gpa, driver->used_gpa, driver->event_idx, indirect);
 }
 
-void virtq_driver_write_desc(struct virtq_driver *driver, uint64_t table_gpa, uint16_t index, uint64_t gpa,
-	uint32_t len, uint16_t flags, uint16_t next)
+void virtq_driver_write_desc(struct virtq_driver *driver, uint64_t table_gpa, uint16_t index,
+	uint64_t gpa, uint32_t len, uint16_t flags, uint16_t next)
 {
-	uint8_t *desc = fake_guest_at(driver->guest, table_gpa + (uint64_t)index * DESC_SIZE, DESC_SIZE);
+	uint8_t *desc =
+		fake_guest_at(driver->guest, table_gpa + (uint64_t)index * DESC_SIZE, DESC_SIZE);
 
 	store_le64(desc, gpa);
 	store_le32(desc + 8, len);
@@ -143,7 +147,8 @@ static uint16_t part_flags(const struct virtq_driver_part *part, bool more)
 	return (uint16_t)((part->writable ? F_WRITE : 0) | (more ? F_NEXT : 0));
 }
 
-static uint16_t add_direct(struct virtq_driver *driver, const struct virtq_driver_part *parts, size_t count)
+static uint16_t add_direct(
+	struct virtq_driver *driver, const struct virtq_driver_part *parts, size_t count)
 {
 	uint16_t head = take_free(driver), index = head;
 
@@ -161,7 +166,8 @@ static uint16_t add_direct(struct virtq_driver *driver, const struct virtq_drive
 	return head;
 }
 
-static uint16_t add_indirect(struct virtq_driver *driver, const struct virtq_driver_part *parts, size_t count)
+static uint16_t add_indirect(
+	struct virtq_driver *driver, const struct virtq_driver_part *parts, size_t count)
 {
 	uint64_t table = fake_guest_alloc(driver->guest, count * DESC_SIZE, 16);
 	uint16_t head = take_free(driver);
@@ -169,14 +175,14 @@ static uint16_t add_indirect(struct virtq_driver *driver, const struct virtq_dri
 	for (size_t i = 0; i < count; i++)
 		virtq_driver_write_desc(driver, table, (uint16_t)i, parts[i].gpa, parts[i].len,
 			part_flags(&parts[i], i + 1 < count), (uint16_t)(i + 1));
-	virtq_driver_write_desc(
-		driver, driver->desc_gpa, head, table, (uint32_t)(count * DESC_SIZE), F_INDIRECT, 0);
+	virtq_driver_write_desc(driver, driver->desc_gpa, head, table,
+		(uint32_t)(count * DESC_SIZE), F_INDIRECT, 0);
 	driver->chain_length[head] = 1;
 	return head;
 }
 
-int virtq_driver_add(
-	struct virtq_driver *driver, const struct virtq_driver_part *parts, size_t count, bool indirect)
+int virtq_driver_add(struct virtq_driver *driver, const struct virtq_driver_part *parts,
+	size_t count, bool indirect)
 {
 	uint16_t head;
 
@@ -191,7 +197,8 @@ int virtq_driver_add(
 	return head;
 }
 
-static size_t cut(struct virtq_driver_part *parts, size_t count, uint64_t gpa, size_t len, size_t split, bool writable)
+static size_t cut(struct virtq_driver_part *parts, size_t count, uint64_t gpa, size_t len,
+	size_t split, bool writable)
 {
 	size_t step = split ? split : len;
 
@@ -206,8 +213,8 @@ static size_t cut(struct virtq_driver_part *parts, size_t count, uint64_t gpa, s
 	return count;
 }
 
-int virtq_driver_request(struct virtq_driver *driver, const void *out, size_t out_len, size_t in_len, size_t split,
-	bool indirect)
+int virtq_driver_request(struct virtq_driver *driver, const void *out, size_t out_len,
+	size_t in_len, size_t split, bool indirect)
 {
 	struct virtq_driver_part parts[VIRTQ_DRIVER_PARTS_MAX];
 	uint64_t out_gpa, in_gpa;
@@ -267,8 +274,8 @@ static void release(struct virtq_driver *driver, uint16_t head)
 	driver->outstanding--;
 }
 
-bool virtq_driver_collect(
-	struct virtq_driver *driver, uint16_t *ret_head, uint32_t *ret_written, void *in, size_t in_size)
+bool virtq_driver_collect(struct virtq_driver *driver, uint16_t *ret_head, uint32_t *ret_written,
+	void *in, size_t in_size)
 {
 	uint16_t idx = virtq_driver_used_idx(driver);
 	const uint8_t *entry;
@@ -315,7 +322,8 @@ static const struct virtio_transport_ops fake_transport_ops = {
 	.signal_config = count_config_signal,
 };
 
-void virtio_driver_init(struct virtio_driver *driver, struct fake_guest *guest, struct virtio_device *vdev)
+void virtio_driver_init(
+	struct virtio_driver *driver, struct fake_guest *guest, struct virtio_device *vdev)
 {
 	*driver = (struct virtio_driver){ .guest = guest, .vdev = vdev };
 	vdev->transport_ops = &fake_transport_ops;
@@ -355,8 +363,8 @@ bool virtio_driver_kick(struct virtio_driver *driver, uint16_t queue)
 	return true;
 }
 
-int64_t virtio_driver_call(struct virtio_driver *driver, uint16_t queue, const void *out, size_t out_len, void *in,
-	size_t in_size, size_t split, bool indirect)
+int64_t virtio_driver_call(struct virtio_driver *driver, uint16_t queue, const void *out,
+	size_t out_len, void *in, size_t in_size, size_t split, bool indirect)
 {
 	struct virtq_driver *vq = &driver->queues[queue];
 	uint64_t deadline = clock_monotonic_ms() + 1000, mark = driver->guest->next_free;

@@ -58,7 +58,8 @@ static int echo_notify(void *state, uint16_t queue)
 	if (r <= 0)
 		return r;
 	virtqueue_push(vq, chain.head,
-		(uint32_t)virtq_chain_write(&chain, data, virtq_chain_read(&chain, data, sizeof(data))));
+		(uint32_t)virtq_chain_write(
+			&chain, data, virtq_chain_read(&chain, data, sizeof(data))));
 	virtio_device_signal(echo->vdev, queue);
 	return 0;
 }
@@ -150,7 +151,8 @@ static void test_echo(void **state)
 	for (int i = 0; i < 40; i++) {
 		memset(in, 0, sizeof(in));
 		virtq_driver_want_interrupt(&rig->driver.queues[1], true);
-		assert_int_equal(virtio_driver_call(&rig->driver, 1, "ping", 4, in, 8, 3, i & 1), 4);
+		assert_int_equal(
+			virtio_driver_call(&rig->driver, 1, "ping", 4, in, 8, 3, i & 1), 4);
 		assert_string_equal(in, "ping");
 	}
 	assert_int_equal(rig->driver.queue_signals[1], 40);
@@ -245,12 +247,17 @@ static void test_configuration_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_offers_the_transport_features, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_offers_the_transport_features, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_echo, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_what_is_left_brings_another_call, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fault_stops_the_device_until_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_any_error_of_an_op_is_a_fault, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nothing_runs_before_activation, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_left_brings_another_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_fault_stops_the_device_until_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_any_error_of_an_op_is_a_fault, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_nothing_runs_before_activation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_configuration_is_bounded, setup, teardown),
 	};
 

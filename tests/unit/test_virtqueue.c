@@ -12,10 +12,10 @@
 #include "vmm/base/array.h"
 #include "vmm/base/bytes.h"
 
-#define F_NEXT 1
-#define F_WRITE 2
+#define F_NEXT	   1
+#define F_WRITE	   2
 #define F_INDIRECT 4
-#define SIZE 8
+#define SIZE	   8
 
 struct rig {
 	struct fake_guest guest;
@@ -53,7 +53,8 @@ static int teardown(void **state)
 }
 
 /* One descriptor of the queue's own table. */
-static void desc(struct rig *rig, uint16_t index, uint64_t gpa, uint32_t len, uint16_t flags, uint16_t next)
+static void desc(
+	struct rig *rig, uint16_t index, uint64_t gpa, uint32_t len, uint16_t flags, uint16_t next)
 {
 	virtq_driver_write_desc(&rig->driver, rig->driver.desc_gpa, index, gpa, len, flags, next);
 }
@@ -68,7 +69,8 @@ static void test_init_validates_and_leaves_the_queue_alone(void **state)
 {
 	struct rig *rig = *state;
 	const struct guest_memory *m = &rig->guest.memory;
-	const uint64_t d = rig->driver.desc_gpa, a = rig->driver.avail_gpa, u = rig->driver.used_gpa;
+	const uint64_t d = rig->driver.desc_gpa, a = rig->driver.avail_gpa,
+		       u = rig->driver.used_gpa;
 	const uint64_t end = FAKE_GUEST_GPA + rig->guest.size_bytes;
 	const struct {
 		uint16_t size;
@@ -91,8 +93,8 @@ static void test_init_validates_and_leaves_the_queue_alone(void **state)
 	struct virtqueue before = rig->vq;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(virtqueue_init(&rig->vq, m, bad[i].size, bad[i].desc, bad[i].avail, bad[i].used,
-					 false, false),
+		assert_int_equal(virtqueue_init(&rig->vq, m, bad[i].size, bad[i].desc, bad[i].avail,
+					 bad[i].used, false, false),
 			-EPROTO);
 	assert_memory_equal(&before, &rig->vq, sizeof(before));
 	/* The last places that do fit. */
@@ -145,7 +147,8 @@ static void test_chain_is_a_byte_stream(void **state)
 			virtq_chain_skip_writable(&rig->chain, 2);
 			assert_int_equal(virtq_chain_write(&rig->chain, out, 37), 30);
 			virtqueue_push(&rig->vq, rig->chain.head, 41);
-			assert_true(virtq_driver_collect(&rig->driver, NULL, &written, in, sizeof(in)));
+			assert_true(
+				virtq_driver_collect(&rig->driver, NULL, &written, in, sizeof(in)));
 			assert_int_equal(written, 41);
 			assert_memory_equal(in, out, 9);
 			assert_memory_equal(in + 9, "\0", 2);
@@ -326,15 +329,16 @@ static uint64_t indirect_table(struct rig *rig, uint16_t count)
 	uint64_t table = fake_guest_alloc(&rig->guest, count * 16u, 16);
 
 	for (uint16_t i = 0; i < count; i++)
-		virtq_driver_write_desc(&rig->driver, table, i, rig->buffer, 1, i + 1 < count ? F_NEXT : 0,
-			(uint16_t)(i + 1));
+		virtq_driver_write_desc(&rig->driver, table, i, rig->buffer, 1,
+			i + 1 < count ? F_NEXT : 0, (uint16_t)(i + 1));
 	return table;
 }
 
 static void test_indirect_rules(void **state)
 {
 	struct rig *rig = *state;
-	uint64_t table = indirect_table(rig, SIZE), unaligned = fake_guest_alloc(&rig->guest, 64, 16) + 3;
+	uint64_t table = indirect_table(rig, SIZE),
+		 unaligned = fake_guest_alloc(&rig->guest, 64, 16) + 3;
 
 	desc(rig, 0, table, SIZE * 16, F_INDIRECT, 0);
 	assert_int_equal(pop_head(rig, 0), 1);
@@ -348,8 +352,8 @@ static void test_indirect_rules(void **state)
 	desc(rig, 0, table + 16, (SIZE - 1) * 16, F_INDIRECT, 0);
 	virtq_driver_write_desc(&rig->driver, table, SIZE - 1, rig->buffer, 1, 0, 0);
 	for (uint16_t i = 0; i < SIZE - 1; i++)
-		virtq_driver_write_desc(&rig->driver, table + 16, i, rig->buffer, 1, i < SIZE - 2 ? F_NEXT : 0,
-			(uint16_t)(i + 1));
+		virtq_driver_write_desc(&rig->driver, table + 16, i, rig->buffer, 1,
+			i < SIZE - 2 ? F_NEXT : 0, (uint16_t)(i + 1));
 	assert_int_equal(virtqueue_pop(&rig->vq, &rig->chain), 1);
 	assert_int_equal(rig->chain.readable_count, SIZE);
 	/* A table anywhere in RAM, aligned or not. */
@@ -376,7 +380,8 @@ static void test_indirect_faults(void **state)
 		{ end - 16, 32, F_INDIRECT },
 		{ UINT64_MAX - 15, 16, F_INDIRECT },
 		{ 0, 16, F_INDIRECT },
-		{ table, 16, F_INDIRECT }, /* its first points at its second, which is outside now */
+		{ table, 16,
+			F_INDIRECT }, /* its first points at its second, which is outside now */
 		{ longer, (SIZE + 1) * 16, F_INDIRECT },
 		{ table, UINT32_MAX & ~15u, F_INDIRECT },
 	};
@@ -490,8 +495,7 @@ static void test_event_idx_wraps(void **state)
 static void test_used_event_is_exact(void **state)
 {
 	struct rig *rig = *state;
-	uint8_t *used_event =
-		fake_guest_at(&rig->guest, rig->driver.avail_gpa + 4 + 2 * SIZE, 2);
+	uint8_t *used_event = fake_guest_at(&rig->guest, rig->driver.avail_gpa + 4 + 2 * SIZE, 2);
 
 	rig->vq.next_avail = rig->vq.next_used = rig->vq.signalled_used = 65530;
 	rig->vq.signalled_valid = true;
@@ -656,7 +660,8 @@ static void op_reset(struct model *m)
 
 	virtqueue_reset(&rig->vq);
 	rig->guest.next_free = 0;
-	virtq_driver_init(&rig->driver, &rig->guest, (uint16_t)(1u << (3 + pick(m, 6))), pick(m, 2));
+	virtq_driver_init(
+		&rig->driver, &rig->guest, (uint16_t)(1u << (3 + pick(m, 6))), pick(m, 2));
 	assert_int_equal(virtq_driver_connect(&rig->driver, &rig->vq, true), 0);
 	memset(m->by_head, 0, sizeof(m->by_head));
 	memset(m->answered, 0, sizeof(m->answered));
@@ -700,17 +705,21 @@ static void test_operation_programs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_init_validates_and_leaves_the_queue_alone, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_not_ready_queue_gives_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_init_validates_and_leaves_the_queue_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_not_ready_queue_gives_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_chain_is_a_byte_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peek_and_skip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptor_outside_ram, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_zero_length_descriptors_are_skipped, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_zero_length_descriptors_are_skipped, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_readable_after_writable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_chain_length_and_loops, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_indexes_outside_the_table, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_flags, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_more_available_than_the_queue_holds, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_more_available_than_the_queue_holds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_chain_bytes_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_indirect_rules, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_indirect_faults, setup, teardown),
@@ -719,7 +728,8 @@ int main(void)
 		cmocka_unit_test(test_signals_by_flag),
 		cmocka_unit_test_setup_teardown(test_event_idx_wraps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_used_event_is_exact, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_quiet_driver_is_not_kicked_while_draining, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_quiet_driver_is_not_kicked_while_draining, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_operation_programs, setup, teardown),
 	};
 

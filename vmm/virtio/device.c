@@ -8,11 +8,11 @@
 #include "vmm/base/checked.h"
 #include "vmm/base/log.h"
 
-#define TRANSPORT_FEATURES \
+#define TRANSPORT_FEATURES                                                                         \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_EVENT_IDX | 1ull << VIRTIO_F_INDIRECT_DESC)
 
-void virtio_device_init(struct virtio_device *vdev, const struct virtio_device_ops *ops, void *state,
-	struct loop *loop, const struct guest_memory *memory)
+void virtio_device_init(struct virtio_device *vdev, const struct virtio_device_ops *ops,
+	void *state, struct loop *loop, const struct guest_memory *memory)
 {
 	/* Our own tables, not input. */
 	assert(ops->queue_count <= VIRTIO_QUEUES_MAX);
@@ -33,8 +33,9 @@ void virtio_device_fault(struct virtio_device *vdev)
 	if (atomic_exchange(&vdev->needs_reset, true))
 		return;
 	vdev->faults++;
-	log_ratelimited(LOG_WARN, "device %u (%s): the guest's driver broke the rules; it needs a reset",
-		vdev->index, vdev->ops->name);
+	log_ratelimited(LOG_WARN,
+		"device %u (%s): the guest's driver broke the rules; it needs a reset", vdev->index,
+		vdev->ops->name);
 	if (vdev->transport_ops)
 		vdev->transport_ops->signal_config(vdev->transport);
 	if (vdev->on_fault)
@@ -112,7 +113,8 @@ void virtio_device_config_read(struct virtio_device *vdev, size_t offset, void *
 		vdev->ops->config_read(vdev->state, offset, data, len);
 }
 
-void virtio_device_config_write(struct virtio_device *vdev, size_t offset, const void *data, size_t len)
+void virtio_device_config_write(
+	struct virtio_device *vdev, size_t offset, const void *data, size_t len)
 {
 	if (vdev->ops->config_write && range_fits(offset, len, config_size(vdev)))
 		vdev->ops->config_write(vdev->state, offset, data, len);

@@ -30,8 +30,8 @@
 #include "vmm/base/loop.h"
 #include "vmm/virtio/virtqueue.h"
 
-#define VIRTIO_QUEUES_MAX 8
-#define VIRTIO_CONFIG_MAX 256 /* bytes of a device's configuration space */
+#define VIRTIO_QUEUES_MAX    8
+#define VIRTIO_CONFIG_MAX    256 /* bytes of a device's configuration space */
 #define VIRTIO_NOTIFY_CHAINS VIRTQUEUE_SIZE_MAX /* taken at most in one notify */
 
 /* Feature bits (virtio 1.2, section 6) that the transport negotiates for everybody. */

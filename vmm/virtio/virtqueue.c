@@ -11,20 +11,20 @@
 #include "vmm/base/checked.h"
 
 /* virtio 1.2, 2.7.5: struct virtq_desc, as offsets into its 16 bytes. */
-#define DESC_SIZE 16
-#define DESC_F_NEXT 1
-#define DESC_F_WRITE 2
+#define DESC_SIZE	16
+#define DESC_F_NEXT	1
+#define DESC_F_WRITE	2
 #define DESC_F_INDIRECT 4
-#define DESC_F_KNOWN (DESC_F_NEXT | DESC_F_WRITE | DESC_F_INDIRECT)
+#define DESC_F_KNOWN	(DESC_F_NEXT | DESC_F_WRITE | DESC_F_INDIRECT)
 
 /* 2.7.6 and 2.7.8: flags, idx, ring[size], and the peer's event index after the ring. */
 #define AVAIL_F_NO_INTERRUPT 1
-#define USED_F_NO_NOTIFY 1
-#define RING_FLAGS 0
-#define RING_IDX 2
-#define RING_ENTRIES 4
-#define AVAIL_ENTRY_SIZE 2
-#define USED_ENTRY_SIZE 8
+#define USED_F_NO_NOTIFY     1
+#define RING_FLAGS	     0
+#define RING_IDX	     2
+#define RING_ENTRIES	     4
+#define AVAIL_ENTRY_SIZE     2
+#define USED_ENTRY_SIZE	     8
 
 struct descriptor {
 	uint64_t gpa;
@@ -79,8 +79,8 @@ static uint16_t ring_slot(const struct virtqueue *vq, uint16_t index)
 	return index & (uint16_t)(vq->size - 1);
 }
 
-int virtqueue_init(struct virtqueue *vq, const struct guest_memory *memory, uint16_t size, uint64_t desc_gpa,
-	uint64_t avail_gpa, uint64_t used_gpa, bool event_idx, bool indirect)
+int virtqueue_init(struct virtqueue *vq, const struct guest_memory *memory, uint16_t size,
+	uint64_t desc_gpa, uint64_t avail_gpa, uint64_t used_gpa, bool event_idx, bool indirect)
 {
 	if (!is_power_of_two(size) || size > VIRTQUEUE_SIZE_MAX)
 		return -EPROTO;
@@ -88,7 +88,8 @@ int virtqueue_init(struct virtqueue *vq, const struct guest_memory *memory, uint
 		return -EPROTO;
 	if (!guest_slice(memory, desc_gpa, (uint64_t)size * DESC_SIZE))
 		return -EPROTO;
-	if (!guest_slice(memory, avail_gpa, avail_size(size)) || !guest_slice(memory, used_gpa, used_size(size)))
+	if (!guest_slice(memory, avail_gpa, avail_size(size)) ||
+		!guest_slice(memory, used_gpa, used_size(size)))
 		return -EPROTO;
 	*vq = (struct virtqueue){
 		.memory = memory,
@@ -124,7 +125,8 @@ static struct descriptor fetch(const struct descriptor_table *table, uint16_t in
 }
 
 /* 2.7.5.3: an indirect descriptor ends the direct chain; its WRITE flag is ignored; tables do not nest. */
-static int enter_indirect(const struct virtqueue *vq, const struct descriptor *desc, struct descriptor_table *table)
+static int enter_indirect(
+	const struct virtqueue *vq, const struct descriptor *desc, struct descriptor_table *table)
 {
 	const uint8_t *host;
 
@@ -135,11 +137,14 @@ static int enter_indirect(const struct virtqueue *vq, const struct descriptor *d
 	host = guest_slice(vq->memory, desc->gpa, desc->len);
 	if (!host)
 		return -EPROTO;
-	*table = (struct descriptor_table){ .host = host, .count = desc->len / DESC_SIZE, .indirect = true };
+	*table = (struct descriptor_table){
+		.host = host, .count = desc->len / DESC_SIZE, .indirect = true
+	};
 	return 0;
 }
 
-static int add_slice(const struct virtqueue *vq, struct virtq_chain *chain, const struct descriptor *desc)
+static int add_slice(
+	const struct virtqueue *vq, struct virtq_chain *chain, const struct descriptor *desc)
 {
 	bool writable = desc->flags & DESC_F_WRITE;
 	void *host;
@@ -212,7 +217,8 @@ static uint16_t load_avail_idx(const struct virtqueue *vq)
 /* 2.7.10.1: where the driver's next kick is wanted. The full fence orders it before the look at avail.idx that follows. */
 static void publish_avail_event(struct virtqueue *vq)
 {
-	ring_store(used_ring(vq) + RING_ENTRIES + (size_t)vq->size * USED_ENTRY_SIZE, vq->next_avail);
+	ring_store(
+		used_ring(vq) + RING_ENTRIES + (size_t)vq->size * USED_ENTRY_SIZE, vq->next_avail);
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
@@ -253,7 +259,7 @@ int virtqueue_pop(struct virtqueue *vq, struct virtq_chain *ret)
 	if (waiting > vq->size || vq->in_flight >= vq->size)
 		return -EPROTO;
 	head = ring_load(avail_ring(vq) + RING_ENTRIES +
-		(size_t)ring_slot(vq, vq->next_avail) * AVAIL_ENTRY_SIZE);
+			 (size_t)ring_slot(vq, vq->next_avail) * AVAIL_ENTRY_SIZE);
 	if (head >= vq->size)
 		return -EPROTO;
 	clear_chain(ret, head);
@@ -378,8 +384,8 @@ static struct iovec cursor_take(struct cursor *cursor, size_t len)
 	return piece;
 }
 
-static size_t cursor_peek(
-	struct cursor cursor, struct iovec *slices, size_t max_slices, size_t len, size_t *ret_bytes)
+static size_t cursor_peek(struct cursor cursor, struct iovec *slices, size_t max_slices, size_t len,
+	size_t *ret_bytes)
 {
 	size_t count = 0, bytes = 0;
 
@@ -427,14 +433,14 @@ size_t virtq_chain_write(struct virtq_chain *chain, const void *data, size_t len
 	return done;
 }
 
-size_t virtq_chain_peek_readable(
-	const struct virtq_chain *chain, struct iovec *slices, size_t max_slices, size_t len, size_t *ret_bytes)
+size_t virtq_chain_peek_readable(const struct virtq_chain *chain, struct iovec *slices,
+	size_t max_slices, size_t len, size_t *ret_bytes)
 {
 	return cursor_peek(read_cursor(chain), slices, max_slices, len, ret_bytes);
 }
 
-size_t virtq_chain_peek_writable(
-	const struct virtq_chain *chain, struct iovec *slices, size_t max_slices, size_t len, size_t *ret_bytes)
+size_t virtq_chain_peek_writable(const struct virtq_chain *chain, struct iovec *slices,
+	size_t max_slices, size_t len, size_t *ret_bytes)
 {
 	return cursor_peek(write_cursor(chain), slices, max_slices, len, ret_bytes);
 }
