@@ -68,7 +68,7 @@ struct virtio_device_ops {
 struct virtio_transport_ops {
 	void (*signal_queue)(
 		void *transport, uint16_t queue); /* used buffer notification; any thread */
-	void (*signal_config)(void *transport); /* configuration change notification; any thread */
+	void (*signal_config)(void *transport); /* configuration change notification; on the loop */
 };
 
 struct virtio_device {
