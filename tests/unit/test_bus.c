@@ -36,7 +36,9 @@ static void probe_write(void *handler, uint64_t offset, const uint8_t *data, uns
 	memcpy(probe->data, data, len);
 }
 
-static const struct bus_ops probe_ops = { .name = "probe", .read = probe_read, .write = probe_write };
+static const struct bus_ops probe_ops = {
+	.name = "probe", .read = probe_read, .write = probe_write
+};
 
 static void test_finds_the_owner(void **state)
 {
@@ -93,7 +95,8 @@ static void test_refuses_overlap_and_overflow(void **state)
 		assert_int_equal(bus_add(&bus, 0x10000 - i * 16, 16, &probe_ops, NULL, NULL), 0);
 	assert_int_equal(bus_add(&bus, 0x20000, 16, &probe_ops, NULL, NULL), -ENOSPC);
 	for (unsigned int i = 1; i < bus.range_count; i++)
-		assert_true(bus.ranges[i - 1].first + bus.ranges[i - 1].size <= bus.ranges[i].first);
+		assert_true(
+			bus.ranges[i - 1].first + bus.ranges[i - 1].size <= bus.ranges[i].first);
 }
 
 int main(void)

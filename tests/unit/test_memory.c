@@ -57,8 +57,10 @@ static void test_limits(void **state)
 	struct err err = {};
 
 	(void)state;
-	assert_int_equal(guest_memory_init(&memory, GUEST_MEMORY_MIN_BYTES - 2 * MIB, &err), -EINVAL);
-	assert_int_equal(guest_memory_init(&memory, GUEST_MEMORY_MAX_BYTES + 2 * MIB, &err), -EINVAL);
+	assert_int_equal(
+		guest_memory_init(&memory, GUEST_MEMORY_MIN_BYTES - 2 * MIB, &err), -EINVAL);
+	assert_int_equal(
+		guest_memory_init(&memory, GUEST_MEMORY_MAX_BYTES + 2 * MIB, &err), -EINVAL);
 	assert_int_equal(guest_memory_init(&memory, 128 * MIB + 4096, &err), -EINVAL);
 }
 

@@ -29,14 +29,20 @@ struct machine_config {
 	bool nested; /* V10: leave VMX/SVM in CPUID */
 	/* Called once, from any thread, when the machine has come to its end by itself. */
 	void (*on_end)(void *data, enum machine_end end);
-	void *on_end_data;
+	/* Called in each vCPU's thread when the gate opens, before its first KVM_RUN (a narrower jail). May be NULL. */
+	int (*on_vcpu_thread)(void *data, struct err *err);
+	/* Called in vCPU 0's thread right before its first KVM_RUN. May be NULL. */
+	void (*on_first_run)(void *data);
+	void *data;
 };
 
 int machine_create(const struct machine_config *config, struct machine **ret, struct err *err);
 void machine_destroy(struct machine *machine);
 
 const struct guest_memory *machine_memory(const struct machine *machine);
+/* Both are filled before machine_start and constant after it. */
 struct bus *machine_pio(struct machine *machine);
+struct bus *machine_mmio(struct machine *machine);
 
 /*
  * A virtio-mmio slot: its register window and its interrupt. Announced in the DSDT (LNRO0005) and, with
@@ -57,22 +63,25 @@ int machine_add_irqfd(struct machine *machine, unsigned int gsi, int event_fd, s
 struct machine_boot {
 	int kernel_fd; /* ELF vmlinux (images/kernel/extract unpacks a bzImage on the host) */
 	int initramfs_fd; /* -1: none */
-	const char *
-		cmdline; /* the caller's words; machine_load adds virtio_mmio.device= where asked */
-	bool cmdline_devices;
+	const char *cmdline; /* the caller's words; the devices' are added where asked */
+	bool cmdline_devices; /* virtio_mmio.device= words, for kernels without ACPI */
 };
 int machine_load(struct machine *machine, const struct machine_boot *boot, struct err *err);
 
 int machine_start(struct machine *machine, struct err *err);
 void machine_run(struct machine *machine);
-/* Ends the machine for the given reason; the first reason wins. Any thread, also a bus handler. */
+/*
+ * Ends the machine for the given reason; the first reason wins. Any thread, also a bus handler; not a signal handler. Does
+ * not wait.
+ */
 void machine_request_end(struct machine *machine, enum machine_end end);
-/* Waits for the vCPU threads; gives the reason. */
+/* Waits for the end and for the vCPU threads; gives the reason. Also before machine_run, if the end was requested. */
 enum machine_end machine_join(struct machine *machine);
 
 struct machine_counters {
 	uint64_t exits; /* all vCPUs */
-	uint64_t exit_ns; /* time spent outside KVM_RUN since the first one */
-	uint64_t first_run_ns; /* CLOCK_MONOTONIC of the first KVM_RUN */
+	uint64_t
+		exit_ns; /* time spent in this process between an exit and the next KVM_RUN, all vCPUs */
+	uint64_t first_run_ns; /* CLOCK_MONOTONIC of the first KVM_RUN; 0: not yet */
 };
 void machine_read_counters(const struct machine *machine, struct machine_counters *ret);
