@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# For tests/guest/*.sh and tests/attack/*.sh: `. "$TREE/tests/lib/sandbox.bash"`. What the environment has: tests/testbed/worker.
+#
+# Every sandbox that a test starts by these functions is removed when the test ends, whatever its outcome. A test is a sequence of
+# lines that succeed; `attempt` is for what must not.
+set -euo pipefail
+
+# The minimal kernel boots fastest under emulation; a test about another kernel says so itself.
+KERNEL=${KERNEL:-minimal}
+sandboxes=()
+
+fail() {
+	printf 'FAILED: %s\n' "$*" >&2
+	exit 1
+}
+
+note() {
+	printf -- '-- %s\n' "$*"
+}
+
+# equal WHAT WANTED GOT
+equal() {
+	[ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"
+}
+
+# contains WHAT TEXT PART
+contains() {
+	case $2 in
+	*"$3"*) ;;
+	*) fail "$1: '$3' is not in: $2" ;;
+	esac
+}
+
+# status_of WANTED COMMAND...: runs it; its exit status must be WANTED. Output goes on.
+status_of() {
+	local wanted=$1 got=0
+	shift
+	"$@" || got=$?
+	[ "$got" -eq "$wanted" ] || fail "$*: exit status $got instead of $wanted"
+}
+
+# attempt WHAT COMMAND...: must fail. WHAT says what would be lost.
+attempt() {
+	local what=$1
+	shift
+	if "$@"; then
+		fail "$what: it was let through: $*"
+	fi
+}
+
+ctl() {
+	"$SANDBOXCTL" "$@"
+}
+
+# project NAME: an empty project folder below $SCRATCH; prints it.
+project() {
+	mkdir -p "$SCRATCH/$1"
+	printf '%s\n' "$SCRATCH/$1"
+}
+
+# start NAME FOLDER [FLAGS...]: a running sandbox on FOLDER, without attaching. 1 CPU and 256 MiB unless the flags say otherwise.
+start() {
+	local name=$1 folder=$2
+	shift 2
+	sandboxes+=("$name")
+	ctl start "$name" --fresh --no-attach --workspace "$folder" --kernel "$KERNEL" --cpus 1 --memory 256M "$@" </dev/null
+}
+
+# inside NAME SCRIPT: a shell script in the guest, as user sandbox, from /workspace.
+inside() {
+	ctl exec "$1" -- sh -c "$2"
+}
+
+# inside_root NAME SCRIPT
+inside_root() {
+	ctl exec "$1" --user root -- sh -c "$2"
+}
+
+# data NAME FIELD: a field of status --json.
+data() {
+	ctl status "$1" --json | jq -r ".data.$2"
+}
+
+# until_true SECONDS WHAT COMMAND...: asks again until it succeeds.
+until_true() {
+	local end=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@"; do
+		[ $SECONDS -lt $end ] || fail "$what: not within the time"
+		sleep 0.3
+	done
+}
+
+# gone PID: whether no such process is left (a zombie counts as gone).
+gone() {
+	[ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}
+
+remove_sandboxes() {
+	local name code=$?
+	for name in "${sandboxes[@]}"; do
+		if [ $code -ne 0 ]; then
+			printf -- '-- %s: last console lines\n' "$name" >&2
+			timeout 20 "$SANDBOXCTL" console "$name" 2>&1 | tail -n 15 >&2 || true
+			timeout 20 "$SANDBOXCTL" status "$name" --json >&2 || true
+		fi
+		timeout 60 "$SANDBOXCTL" rm --force "$name" >/dev/null 2>&1 || true
+	done
+	exit $code
+}
+trap remove_sandboxes EXIT
