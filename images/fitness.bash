@@ -8,7 +8,6 @@
 # kvm_is_fit SANDBOXCTL
 kvm_is_fit() {
 	[ -x "$1" ] || return 1
-	timeout 30 "$1" doctor --json 2>/dev/null | jq -e '
-		[.. | objects | select((.name? // .check? // "") == "kvm") | (.state? // .result? // .status? // .found? // "")]
-		| any(. == "fit")' >/dev/null 2>&1
+	timeout 30 "$1" doctor --json 2>/dev/null |
+		jq -e '[.. | objects | select(.id? == "kvm") | .status?] | any(. == "ok")' >/dev/null 2>&1
 }
