@@ -56,7 +56,9 @@ cache_point() {
 
 # digest: sha256 of stdin, short enough for a folder's name.
 digest() {
-	sha256sum | cut -c1-16
+	local sum
+	sum=$(sha256sum)
+	printf '%.16s\n' "$sum"
 }
 
 # package_field PACKAGE FIELD: what the package manager's index says of its candidate; nothing when it has none.
