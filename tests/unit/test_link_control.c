@@ -53,7 +53,9 @@ static void test_largest_body_fits_one_packet(void **state)
 {
 	size_t size = LINK_CONTROL_BODY_MAX;
 	uint8_t *body = calloc(1, size + 1), *wire = calloc(1, LINK_CONTROL_HEAD + size);
-	struct link_request request = { .op = LINK_OP_EXEC, .id = 1, .body = body, .body_len = size };
+	struct link_request request = {
+		.op = LINK_OP_EXEC, .id = 1, .body = body, .body_len = size
+	};
 	struct err err = {};
 	size_t count;
 
@@ -61,8 +63,8 @@ static void test_largest_body_fits_one_packet(void **state)
 	assert_non_null(body);
 	assert_non_null(wire);
 	assert_int_equal(link_control_send(pair[0], &request, -1, &err), 0);
-	assert_int_equal(
-		fdio_recv_fds(pair[1], wire, LINK_CONTROL_HEAD + size, NULL, 0, &count), LINK_CONTROL_HEAD + size);
+	assert_int_equal(fdio_recv_fds(pair[1], wire, LINK_CONTROL_HEAD + size, NULL, 0, &count),
+		LINK_CONTROL_HEAD + size);
 	assert_true(link_control_decode(wire, LINK_CONTROL_HEAD + size, &request));
 	request.body_len++;
 	assert_int_equal(link_control_send(pair[0], &request, -1, &err), -EMSGSIZE);
@@ -98,7 +100,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_forward_golden_bytes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_largest_body_fits_one_packet, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_largest_body_fits_one_packet, set_up, tear_down),
 		cmocka_unit_test(test_refuses_malformed),
 	};
 

@@ -15,13 +15,16 @@
 
 static void test_golden_bytes(void **state)
 {
-	const struct vsock_broker_message message = { .op = VSOCK_BROKER_CONNECT, .id = 0x01020304, .port = 1024 };
+	const struct vsock_broker_message message = {
+		.op = VSOCK_BROKER_CONNECT, .id = 0x01020304, .port = 1024
+	};
 	uint8_t wire[VSOCK_BROKER_SIZE];
 	struct vsock_broker_message back;
 
 	(void)state;
 	vsock_broker_encode(&message, wire);
-	assert_memory_equal(wire, "\x01\0\0\0\x04\x03\x02\x01\0\x04\0\0\0\0\0\0", VSOCK_BROKER_SIZE);
+	assert_memory_equal(
+		wire, "\x01\0\0\0\x04\x03\x02\x01\0\x04\0\0\0\0\0\0", VSOCK_BROKER_SIZE);
 	assert_true(vsock_broker_decode(wire, sizeof(wire), &back));
 	assert_int_equal(back.op, VSOCK_BROKER_CONNECT);
 	assert_int_equal(back.id, 0x01020304);

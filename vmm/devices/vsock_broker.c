@@ -8,7 +8,8 @@
 
 #include "vmm/base/bytes.h"
 
-void vsock_broker_encode(const struct vsock_broker_message *message, uint8_t out[static VSOCK_BROKER_SIZE])
+void vsock_broker_encode(
+	const struct vsock_broker_message *message, uint8_t out[static VSOCK_BROKER_SIZE])
 {
 	struct bytes_writer w = bytes_writer(out, VSOCK_BROKER_SIZE);
 
@@ -120,7 +121,8 @@ int vsock_broker_receive(int socket_fd, struct vsock_broker_message *ret, int *r
 	if (n == 0 && fds == 0)
 		return 0;
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || fds > 1 ||
-		!vsock_broker_decode(wire, (size_t)n, &message) || (fds && !may_carry_fd(message.op)) ||
+		!vsock_broker_decode(wire, (size_t)n, &message) ||
+		(fds && !may_carry_fd(message.op)) ||
 		(message.op == VSOCK_BROKER_ACCEPTED && fds == 0)) {
 		if (fd >= 0)
 			close(fd);

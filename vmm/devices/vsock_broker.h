@@ -33,7 +33,7 @@
 
 #define VSOCK_BROKER_SIZE 16
 
-#define VSOCK_CID_HOST 2
+#define VSOCK_CID_HOST	2
 #define VSOCK_CID_GUEST 3 /* unless --guest-cid says otherwise */
 /* A peer that has not answered a request by then is given up, on both sides of the wire. */
 #define VSOCK_CONNECT_TIMEOUT_MS 8000
@@ -54,7 +54,8 @@ struct vsock_broker_message {
 	uint32_t port; /* CONNECT and OPEN; else 0 */
 };
 
-void vsock_broker_encode(const struct vsock_broker_message *message, uint8_t out[static VSOCK_BROKER_SIZE]);
+void vsock_broker_encode(
+	const struct vsock_broker_message *message, uint8_t out[static VSOCK_BROKER_SIZE]);
 /* False where the size, the op or a reserved field is wrong; *ret is untouched then. */
 bool vsock_broker_decode(const void *data, size_t size, struct vsock_broker_message *ret);
 

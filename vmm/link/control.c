@@ -101,9 +101,11 @@ int link_control_send(int socket_fd, const struct link_request *request, int fd,
 	ssize_t n;
 
 	if (request->body_len > LINK_CONTROL_BODY_MAX)
-		return err_set(err, -EMSGSIZE, "request to sandbox-link: longer than %u bytes", LINK_CONTROL_BODY_MAX);
+		return err_set(err, -EMSGSIZE, "request to sandbox-link: longer than %u bytes",
+			LINK_CONTROL_BODY_MAX);
 	if (!request_fits(request))
-		return err_set(err, -EINVAL, "request to sandbox-link: operation %u is malformed", request->op);
+		return err_set(err, -EINVAL, "request to sandbox-link: operation %u is malformed",
+			request->op);
 	bytes_put_u8(&w, request->op);
 	bytes_put_u8(&w, request->flags);
 	bytes_put_u16(&w, 0);
@@ -114,8 +116,8 @@ int link_control_send(int socket_fd, const struct link_request *request, int fd,
 	return 0;
 }
 
-static int send_body(
-	int socket_fd, enum link_op op, uint32_t id, const struct bytes_writer *body, int fd, struct err *err)
+static int send_body(int socket_fd, enum link_op op, uint32_t id, const struct bytes_writer *body,
+	int fd, struct err *err)
 {
 	struct link_request request = {
 		.op = (uint8_t)op, .id = id, .body = body->data, .body_len = body->offset
@@ -124,7 +126,8 @@ static int send_body(
 	return link_control_send(socket_fd, &request, fd, err);
 }
 
-int link_control_attach(int socket_fd, uint32_t id, uint16_t rows, uint16_t cols, int fd, struct err *err)
+int link_control_attach(
+	int socket_fd, uint32_t id, uint16_t rows, uint16_t cols, int fd, struct err *err)
 {
 	uint8_t wire[4];
 	struct bytes_writer w = bytes_writer(wire, sizeof(wire));
@@ -134,7 +137,8 @@ int link_control_attach(int socket_fd, uint32_t id, uint16_t rows, uint16_t cols
 	return send_body(socket_fd, LINK_OP_SESSION_ATTACH, id, &w, fd, err);
 }
 
-static int send_u32(int socket_fd, enum link_op op, uint32_t id, uint32_t value, int fd, struct err *err)
+static int send_u32(
+	int socket_fd, enum link_op op, uint32_t id, uint32_t value, int fd, struct err *err)
 {
 	uint8_t wire[4];
 	struct bytes_writer w = bytes_writer(wire, sizeof(wire));

@@ -20,13 +20,14 @@
 
 #include "vmm/base/err.h"
 
-#define LINK_CONTROL_HEAD 8
+#define LINK_CONTROL_HEAD     8
 #define LINK_CONTROL_BODY_MAX (192u << 10)
 
-#define LINK_OPERATIONS_MAX 256 /* EXEC, COPY_*, FORWARD and published connections at once, all together */
-#define LINK_STREAMS_MAX 512 /* vsock streams between this process and the VMM, all together */
-#define LINK_ATTACHMENTS_MAX 32 /* clients of the session at once */
-#define LINK_PUBLISHED_MAX 64 /* --publish */
+#define LINK_OPERATIONS_MAX                                                                        \
+	256 /* EXEC, COPY_*, FORWARD and published connections at once, all together */
+#define LINK_STREAMS_MAX       512 /* vsock streams between this process and the VMM, all together */
+#define LINK_ATTACHMENTS_MAX   32 /* clients of the session at once */
+#define LINK_PUBLISHED_MAX     64 /* --publish */
 #define LINK_ALLOWED_PORTS_MAX 64 /* --allow-port */
 
 enum link_op {
@@ -52,7 +53,8 @@ enum link_op {
 	LINK_OP_VSOCK = 7,
 	LINK_OP_SHUTDOWN = 8, /* body: u32 enum link_shutdown. No fd. */
 	LINK_OP_TIME = 9, /* body: u64 CLOCK_REALTIME ns. No fd. */
-	LINK_OP_HEALTH = 10, /* no body, no fd: asks the agent for a HEALTH now; it comes as an event */
+	LINK_OP_HEALTH =
+		10, /* no body, no fd: asks the agent for a HEALTH now; it comes as an event */
 };
 
 #define LINK_OP_LAST LINK_OP_HEALTH
@@ -82,7 +84,8 @@ bool link_control_decode(const void *data, size_t size, struct link_request *ret
 int link_control_send(int socket_fd, const struct link_request *request, int fd, struct err *err);
 
 /* The small bodies, spelt out. */
-int link_control_attach(int socket_fd, uint32_t id, uint16_t rows, uint16_t cols, int fd, struct err *err);
+int link_control_attach(
+	int socket_fd, uint32_t id, uint16_t rows, uint16_t cols, int fd, struct err *err);
 int link_control_forward(int socket_fd, uint32_t id, uint32_t port, int fd, struct err *err);
 int link_control_vsock(int socket_fd, uint32_t id, uint32_t port, int fd, struct err *err);
 int link_control_shutdown(int socket_fd, enum link_shutdown kind, struct err *err);
