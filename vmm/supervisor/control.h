@@ -9,8 +9,8 @@
  *
  * Requests: {"op": OP, ...}
  *   status                                      data: status.h
- *   exec    argv[] env[]? cwd? user? tty? rows? cols? no_login_env?   answers with a stream fd
- *   attach  rows? cols?                         stream fd of the main command; error "no-session" where there is none
+ *   exec    argv[] env[]? cwd? user? tty? rows? cols?   answers with a stream fd
+ *   attach  rows? cols?                         stream fd of the main command; error "not-found" where there is none
  *   copy_out path user?                         stream fd
  *   copy_in  path user? flags?                  stream fd
  *   forward port                                fd: raw bytes to the guest's 127.0.0.1:port
@@ -77,12 +77,15 @@ int control_send(int fd, const json_t *message, struct err *err);
 int control_receive(int fd, uint64_t timeout_ms, json_t **ret, int *ret_passed_fd, struct err *err);
 /*
  * One request and its answer: *ret_data (may be NULL; never for a failed call) is the answer's data, the caller's. An
- * answer that is an error becomes err (text = detail, next_step) and its -errno; stage is put before the text.
+ * answer that is an error becomes err (text = detail, next_step) and its -errno. With ret_passed_fd, an answer without an fd
+ * is -EPROTO.
  */
 int control_call(int fd, const json_t *request, uint64_t timeout_ms, json_t **ret_data, int *ret_passed_fd,
 	struct err *err);
 
 /* For both sides of an error as JSON. */
 json_t *control_error_json(const struct err *err, const char *stage);
+/* What control_error_json() made, back in err; gives its -errno (-EINVAL where it is not one). */
+int control_error_from_json(json_t *json, struct err *err);
 /* The word for an errno that scripts may match: "in-use", "not-found", ... "failed" for all others. */
 const char *control_error_word(int code);

@@ -50,7 +50,10 @@ void json_reader_fail(struct json_reader *r, const char *format, ...) __attribut
 /* 0, or -EINVAL with err set: something failed, or a field was not asked for. */
 int json_reader_done(struct json_reader *r);
 
-json_t *json_from_texts(char *const *texts); /* NULL-ended; NULL gives an empty array */
+/* NULL-ended; NULL gives an empty array. NULL where a text is not UTF-8. */
+json_t *json_from_texts(char *const *texts);
+/* Whether text may stand in JSON: valid UTF-8. */
+bool json_text_valid(const char *text);
 
 static inline void cleanup_json_(json_t **json)
 {

@@ -16,26 +16,20 @@
 #include "vmm/base/err.h"
 #include "vmm/supervisor/lifecycle.h"
 #include "vmm/supervisor/paths.h"
+#include "vmm/supervisor/process.h"
 #include "vmm/supervisor/spec.h"
 
 #define REGISTRY_RECORD_MAX (1024 * 1024)
 #define REGISTRY_REASON_MAX 256
 #define REGISTRY_SANDBOXES_MAX 4096
-#define REGISTRY_BOOT_ID_LEN 36
 #define REGISTRY_INSTANCE_LEN 32 /* hex */
-
-/* A process that can be told from a later one of the same number. pid 0: none. */
-struct process_id {
-	pid_t pid;
-	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
-};
 
 struct record {
 	struct spec spec;
 	enum lifecycle_state state;
 	char reason[REGISTRY_REASON_MAX]; /* why it is in this state, one line, ours (no guest text) */
 	char instance[REGISTRY_INSTANCE_LEN + 1]; /* new at every boot of a machine */
-	char boot_id[REGISTRY_BOOT_ID_LEN + 1]; /* of the host, when it was started */
+	char boot_id[PROCESS_BOOT_ID_LEN + 1]; /* of the host, when it was started */
 	struct process_id supervisor, vmm, link;
 	pid_t pgid;
 	char kernel[SPEC_PATH_LEN_MAX + 1]; /* what was booted: its name or path */
@@ -70,6 +64,9 @@ int registry_is_locked(const struct paths *paths, const char *name);
 /* Removes state and runtime folders; the caller holds the lock, which stays valid but names nothing any more. */
 int registry_remove(const struct paths *paths, const char *name, struct err *err);
 
+/* rm -r of one of our own folders; follows no link. Missing is fine. */
+int registry_remove_folder(const char *path, struct err *err);
+
 /* H13: whether record is for this workspace. The error names both folders and a free name. */
 int registry_check_workspace(const struct paths *paths, const struct record *record, const struct spec_share *workspace,
 	struct err *err);
@@ -81,9 +78,5 @@ void registry_name_from(const char *base, char ret_name[static SANDBOX_NAME_MAX 
 int registry_find_workspace(const struct paths *paths, uint64_t device, uint64_t inode,
 	char ret_name[static SANDBOX_NAME_MAX + 1]);
 
-/* Processes by identity. */
-int process_id_of(pid_t pid, struct process_id *ret); /* -ESRCH */
-bool process_id_alive(const struct process_id *id); /* zombies count as dead */
-int host_boot_id(char ret_boot_id[static REGISTRY_BOOT_ID_LEN + 1]);
 /* Whether a record's pids mean anything: same boot. */
 bool record_is_of_this_boot(const struct record *record);

@@ -25,6 +25,9 @@ struct status_live {
 /* live may be NULL: health is then "none". A record that says it lives while nothing does is shown as failed. */
 json_t *status_data(const struct record *record, const struct status_live *live, bool alive);
 
+/* All bits of enum jail_layer that a jailed process is asked to have. */
+uint64_t status_isolation_asked(void);
+
 /* Of any sandbox: asks its supervisor where one lives (a second at most), else reads the record. *ret_data is the caller's. */
 int status_of(const struct paths *paths, const char *name, json_t **ret_data, struct err *err);
 /* A list of all, sorted by name; never fails for one unreadable record (that one says so in its reason). */

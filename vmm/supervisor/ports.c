@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/supervisor/ports.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/supervisor/process.h"
+
+#define BACKLOG 64
+
+static socklen_t fill_address(const struct spec_port *port, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+
+	memset(ret, 0, sizeof(*ret));
+	if (inet_pton(AF_INET, port->address, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(port->host_port);
+		return sizeof(*v4);
+	}
+	if (inet_pton(AF_INET6, port->address, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(port->host_port);
+		return sizeof(*v6);
+	}
+	return 0;
+}
+
+static int explain(const struct spec_port *port, int code, struct err *err)
+{
+	char who[64];
+
+	if (code != -EADDRINUSE)
+		return err_set(err, code, "port %s:%u: %s", port->address, port->host_port, strerror(-code));
+	if (process_find_listener(port->host_port, who, sizeof(who)))
+		err_set(err, code, "port %s:%u: %s has it", port->address, port->host_port, who);
+	else
+		err_set(err, code, "port %s:%u: somebody has it", port->address, port->host_port);
+	err_next_step(err, "publish another one, e.g. -p %u:%u", port->host_port < 65535 ? port->host_port + 1u : 8080u,
+		port->guest_port);
+	return code;
+}
+
+static int open_one(const struct spec_port *port, int *ret_fd, struct err *err)
+{
+	struct sockaddr_storage address;
+	socklen_t len = fill_address(port, &address);
+	_cleanup_close_ int fd = -1;
+	int on = 1;
+
+	if (len == 0)
+		return err_set(err, -EINVAL, "port %u: %s is not an address", port->host_port, port->address);
+	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return explain(port, -errno, err);
+	/* Connections of the last run that linger in TIME_WAIT are not somebody else's claim. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		(address.ss_family == AF_INET6 &&
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
+		bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, BACKLOG) < 0)
+		return explain(port, -errno, err);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int ports_open(const struct spec *spec, int ret_fds[static SPEC_PORTS_MAX], struct err *err)
+{
+	int fds[SPEC_PORTS_MAX];
+
+	for (size_t i = 0; i < spec->port_count; i++) {
+		int r = open_one(&spec->ports[i], &fds[i], err);
+
+		if (r < 0) {
+			while (i--)
+				close(fds[i]);
+			return r;
+		}
+	}
+	memcpy(ret_fds, fds, spec->port_count * sizeof(*fds));
+	return 0;
+}
+
+int ports_check_bindable(const struct spec *spec, struct err *err)
+{
+	int fds[SPEC_PORTS_MAX];
+	int r = ports_open(spec, fds, err);
+
+	for (size_t i = 0; r == 0 && i < spec->port_count; i++)
+		close(fds[i]);
+	return r;
+}
