@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (control_request_parse((const char *)data, size, &request, &err) == 0)
 		control_request_finish(&request);
-	if (json_parse_object((const char *)data, size, CONTROL_MESSAGE_MAX, "answer", &answer, &err) == 0)
+	if (json_parse_object(
+		    (const char *)data, size, CONTROL_MESSAGE_MAX, "answer", &answer, &err) == 0)
 		control_error_from_json(answer, &err);
 	return 0;
 }

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (record_parse((const char *)data, size, &record, NULL) < 0)
 		return 0;
-	if (record_format(&record, &text, &len, NULL) < 0 || record_parse(text, len, &again, NULL) < 0)
+	if (record_format(&record, &text, &len, NULL) < 0 ||
+		record_parse(text, len, &again, NULL) < 0)
 		abort();
 	record_finish(&again);
 	record_finish(&record);

@@ -26,9 +26,10 @@ static void test_requests(void **state)
 	assert_int_equal(parse("{\"op\": \"status\"}", &r), 0);
 	assert_int_equal(r.op, CONTROL_STATUS);
 	control_request_finish(&r);
-	assert_int_equal(parse("{\"op\": \"exec\", \"argv\": [\"ls\", \"-l\"], \"env\": [\"A=b\"], \"tty\": true, "
-			       "\"rows\": 24, \"cols\": 80, \"user\": \"root\", \"cwd\": \"/\"}",
-				 &r),
+	assert_int_equal(
+		parse("{\"op\": \"exec\", \"argv\": [\"ls\", \"-l\"], \"env\": [\"A=b\"], \"tty\": true, "
+		      "\"rows\": 24, \"cols\": 80, \"user\": \"root\", \"cwd\": \"/\"}",
+			&r),
 		0);
 	assert_string_equal(r.argv[1], "-l");
 	assert_string_equal(r.environment[0], "A=b");

@@ -31,7 +31,8 @@ static void test_only_one_object_is_taken(void **state)
 
 static void test_fields_are_asked_for_by_type_and_bound(void **state)
 {
-	_cleanup_json_ json_t *json = parse("{\"n\": 7, \"t\": \"word\", \"b\": true, \"l\": [\"x\", \"y\"]}");
+	_cleanup_json_ json_t *json =
+		parse("{\"n\": 7, \"t\": \"word\", \"b\": true, \"l\": [\"x\", \"y\"]}");
 	struct err err = {};
 	struct json_reader r = json_reader(json, "test", &err);
 	char **texts;
@@ -73,8 +74,8 @@ static void test_what_was_not_asked_for_is_an_error(void **state)
 
 static void test_wrong_types(void **state)
 {
-	static const char *const wrong[] = { "{\"n\": \"1\"}", "{\"n\": -1}", "{\"n\": 1.5}", "{\"n\": null}",
-		"{\"n\": [1]}" };
+	static const char *const wrong[] = { "{\"n\": \"1\"}", "{\"n\": -1}", "{\"n\": 1.5}",
+		"{\"n\": null}", "{\"n\": [1]}" };
 
 	(void)state;
 	for (size_t i = 0; i < 5; i++) {

@@ -9,7 +9,8 @@
 #include "vmm/base/array.h"
 #include "vmm/supervisor/lifecycle.h"
 
-static enum lifecycle_state after(enum lifecycle_state state, enum lifecycle_event event, bool faulted)
+static enum lifecycle_state after(
+	enum lifecycle_state state, enum lifecycle_event event, bool faulted)
 {
 	enum lifecycle_state next = LIFECYCLE_QUARANTINED;
 
@@ -35,8 +36,8 @@ static void test_a_life_from_start_to_stop(void **state)
 
 static void test_nothing_starts_where_something_lives(void **state)
 {
-	static const enum lifecycle_state taken[] = { LIFECYCLE_STARTING, LIFECYCLE_RUNNING, LIFECYCLE_STOPPING,
-		LIFECYCLE_QUARANTINED };
+	static const enum lifecycle_state taken[] = { LIFECYCLE_STARTING, LIFECYCLE_RUNNING,
+		LIFECYCLE_STOPPING, LIFECYCLE_QUARANTINED };
 	enum lifecycle_state next = LIFECYCLE_FAILED;
 
 	(void)state;
@@ -60,8 +61,10 @@ static void test_foreign_numbers_are_refused(void **state)
 	enum lifecycle_state next;
 
 	(void)state;
-	assert_int_equal(lifecycle_next((enum lifecycle_state)77, LIFECYCLE_BEGIN, false, &next), -EPROTO);
-	assert_int_equal(lifecycle_next(LIFECYCLE_STOPPED, (enum lifecycle_event)77, false, &next), -EPROTO);
+	assert_int_equal(
+		lifecycle_next((enum lifecycle_state)77, LIFECYCLE_BEGIN, false, &next), -EPROTO);
+	assert_int_equal(
+		lifecycle_next(LIFECYCLE_STOPPED, (enum lifecycle_event)77, false, &next), -EPROTO);
 	assert_string_equal(lifecycle_name((enum lifecycle_state)77), "unknown");
 	assert_true(lifecycle_end_is_fault((enum machine_end)99));
 }

@@ -23,7 +23,8 @@ static void test_a_hostile_command_name_is_read_right(void **state)
 	struct process_stat stat;
 
 	(void)state;
-	assert_true(process_stat_parse("42 (a) R 1 2 (x\x1b) S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 0 0\n",
+	assert_true(process_stat_parse(
+		"42 (a) R 1 2 (x\x1b) S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 0 0\n",
 		&stat));
 	assert_int_equal(stat.id.pid, 42);
 	assert_int_equal(stat.id.start_ticks, 12345);
@@ -92,10 +93,12 @@ static void test_members_of_a_group(void **state)
 
 static void test_who_has_a_port(void **state)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM, 0), fds[SPEC_PORTS_MAX];
-	struct spec spec = { .port_count = 1, .ports = { { .address = "127.0.0.1", .guest_port = 80 } } };
+	struct spec spec = { .port_count = 1,
+		.ports = { { .address = "127.0.0.1", .guest_port = 80 } } };
 	struct err err = {};
 	char self[32];
 

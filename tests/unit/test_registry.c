@@ -126,7 +126,8 @@ static void test_names_from_folders(void **state)
 		{ "\xc3\xa9t\xc3\xa9", "t" },
 		{ "", "sandbox" },
 		{ "___", "sandbox" },
-		{ "an-extremely-long-folder-name-that-goes-on-and-on", "an-extremely-long-folder-name-that-goes-o" },
+		{ "an-extremely-long-folder-name-that-goes-on-and-on",
+			"an-extremely-long-folder-name-that-goes-o" },
 	};
 	char name[SANDBOX_NAME_MAX + 1];
 

@@ -70,7 +70,8 @@ static void test_unknown_keys_and_values_are_refused(void **state)
 		struct spec spec = make_spec(), back = { .cpus = 77 };
 		json_t *json = spec_encode(&spec);
 
-		json_object_set_new(json, changes[i][0], json_loads(changes[i][1], JSON_DECODE_ANY, NULL));
+		json_object_set_new(
+			json, changes[i][0], json_loads(changes[i][1], JSON_DECODE_ANY, NULL));
 		assert_int_equal(spec_decode(json, &back, NULL), -EINVAL);
 		assert_int_equal(back.cpus, 77); /* untouched */
 		json_decref(json);
@@ -88,8 +89,8 @@ static void test_port_words(void **state)
 		{ "0.0.0.0:3000:80", "0.0.0.0", 3000, 80 },
 		{ "[::1]:3000:80", "::1", 3000, 80 },
 	};
-	static const char *const bad[] = { "3000", ":80", "0:80", "65536:80", "a:b", "::1:3000:80", "[::1:3000:80",
-		"host:3000:80", "3000:80:", "1:2:3:4" };
+	static const char *const bad[] = { "3000", ":80", "0:80", "65536:80", "a:b", "::1:3000:80",
+		"[::1:3000:80", "host:3000:80", "3000:80:", "1:2:3:4" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -112,11 +113,12 @@ static void test_port_words(void **state)
 
 static void test_share_words(void **state)
 {
-	static const char *const bad[] = { "", "/a", "/a:", ":/b", "/a:b", "/a:/b/../c", "/a:/b:xx" };
-	static const char *const reserved[] = { "/a:/", "/a:/etc", "/a:/usr/bin", "/a:/proc/x", "/a:/home/sandbox",
-		"/a:/workspace" };
-	static const char *const good[] = { "/a:/opt", "/a:/opt/x", "/a:/usr/local/go", "/a:/home/sandbox/.cargo:ro",
-		"/a:/var/data", "a:/x" };
+	static const char *const bad[] = { "", "/a", "/a:", ":/b", "/a:b", "/a:/b/../c",
+		"/a:/b:xx" };
+	static const char *const reserved[] = { "/a:/", "/a:/etc", "/a:/usr/bin", "/a:/proc/x",
+		"/a:/home/sandbox", "/a:/workspace" };
+	static const char *const good[] = { "/a:/opt", "/a:/opt/x", "/a:/usr/local/go",
+		"/a:/home/sandbox/.cargo:ro", "/a:/var/data", "a:/x" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -154,7 +156,8 @@ static void test_environment_file(void **state)
 	assert_string_equal(spec.environment[1], "B=two words # kept");
 	assert_string_equal(spec.environment[2], "EMPTY=");
 	assert_null(spec.environment[3]);
-	assert_int_equal(spec_add_environment_file(&spec, "X=1\n1BAD=secret\n", 16, ".env", &err), -EINVAL);
+	assert_int_equal(
+		spec_add_environment_file(&spec, "X=1\n1BAD=secret\n", 16, ".env", &err), -EINVAL);
 	assert_non_null(strstr(err.text, ".env line 2"));
 	assert_null(strstr(err.text, "secret"));
 	assert_int_equal(spec_add_environment_file(&spec, "X=\0", 3, ".env", &err), -EINVAL);

@@ -10,9 +10,9 @@
 #include "vmm/base/array.h"
 #include "vmm/supervisor/spec.h"
 
-#define USER_LEN_MAX 32
-#define REASON_LEN_MAX 200
-#define GRACE_MS_MAX (10 * 60 * 1000)
+#define USER_LEN_MAX	 32
+#define REASON_LEN_MAX	 200
+#define GRACE_MS_MAX	 (10 * 60 * 1000)
 #define GRACE_MS_DEFAULT 10000
 
 /* Which fields an op knows besides "op". */
@@ -120,7 +120,8 @@ static void read_fields(struct json_reader *r, struct control_request *request)
 		read_stop(r, request);
 }
 
-int control_request_parse(const char *text, size_t len, struct control_request *ret, struct err *err)
+int control_request_parse(
+	const char *text, size_t len, struct control_request *ret, struct err *err)
 {
 	_cleanup_json_ json_t *json = NULL;
 	struct control_request request = {};
@@ -203,7 +204,7 @@ json_t *control_error_json(const struct err *err, const char *stage)
 
 	if (err->next_step[0])
 		json_array_append_new(steps, text_or_escaped(err->next_step));
-	return json_pack("{s:b, s:s, s:i, s:o, s:o, s:s}", "ok", 0, "error", control_error_word(err->code), "errno",
-		err->code < 0 ? -err->code : err->code, "detail", text_or_escaped(err->text), "next_steps", steps,
-		"stage", stage);
+	return json_pack("{s:b, s:s, s:i, s:o, s:o, s:s}", "ok", 0, "error",
+		control_error_word(err->code), "errno", err->code < 0 ? -err->code : err->code,
+		"detail", text_or_escaped(err->text), "next_steps", steps, "stage", stage);
 }

@@ -29,8 +29,8 @@
 #include "vmm/supervisor/json.h"
 #include "vmm/supervisor/paths.h"
 
-#define CONTROL_MESSAGE_MAX (1024 * 1024)
-#define CONTROL_CLIENTS_MAX 128
+#define CONTROL_MESSAGE_MAX   (1024 * 1024)
+#define CONTROL_CLIENTS_MAX   128
 #define CONTROL_EXEC_BODY_MAX (192 * 1024) /* a request for the link, encoded */
 
 enum control_op {
@@ -64,7 +64,8 @@ struct control_request {
 };
 
 /* Pure. *ret untouched on failure. */
-int control_request_parse(const char *text, size_t len, struct control_request *ret, struct err *err);
+int control_request_parse(
+	const char *text, size_t len, struct control_request *ret, struct err *err);
 void control_request_finish(struct control_request *request);
 const char *control_op_name(enum control_op op);
 
@@ -80,8 +81,8 @@ int control_receive(int fd, uint64_t timeout_ms, json_t **ret, int *ret_passed_f
  * answer that is an error becomes err (text = detail, next_step) and its -errno. With ret_passed_fd, an answer without an fd
  * is -EPROTO.
  */
-int control_call(int fd, const json_t *request, uint64_t timeout_ms, json_t **ret_data, int *ret_passed_fd,
-	struct err *err);
+int control_call(int fd, const json_t *request, uint64_t timeout_ms, json_t **ret_data,
+	int *ret_passed_fd, struct err *err);
 
 /* For both sides of an error as JSON. */
 json_t *control_error_json(const struct err *err, const char *stage);

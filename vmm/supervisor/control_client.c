@@ -16,7 +16,7 @@
 #include "vmm/supervisor/control.h"
 
 #define STEP_LEN_MAX 4096
-#define STEPS_MAX 16
+#define STEPS_MAX    16
 
 static int check_peer(int fd, const char *path, struct err *err)
 {
@@ -24,9 +24,11 @@ static int check_peer(int fd, const char *path, struct err *err)
 	socklen_t len = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return err_set(err, -errno, "socket %s: who listens is unknown: %s", path, strerror(errno));
+		return err_set(err, -errno, "socket %s: who listens is unknown: %s", path,
+			strerror(errno));
 	if (peer.uid != geteuid() && peer.uid != 0)
-		return err_set(err, -EACCES, "socket %s: uid %u listens there, not us", path, (unsigned int)peer.uid);
+		return err_set(err, -EACCES, "socket %s: uid %u listens there, not us", path,
+			(unsigned int)peer.uid);
 	return 0;
 }
 
@@ -43,7 +45,8 @@ int control_connect(const struct paths *paths, const char *name, int *ret_fd, st
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		r = -errno;
-		return err_set(err, r, "sandbox %s: its supervisor does not answer: %s", name, strerror(-r));
+		return err_set(err, r, "sandbox %s: its supervisor does not answer: %s", name,
+			strerror(-r));
 	}
 	r = check_peer(fd, path, err);
 	if (r < 0)
@@ -75,7 +78,8 @@ int control_send(int fd, const json_t *message, struct err *err)
 	if (!text)
 		return err_set(err, -EINVAL, "request: cannot be written as JSON");
 	if (len > CONTROL_MESSAGE_MAX)
-		return err_set(err, -EMSGSIZE, "request: longer than %d bytes", CONTROL_MESSAGE_MAX);
+		return err_set(
+			err, -EMSGSIZE, "request: longer than %d bytes", CONTROL_MESSAGE_MAX);
 	store_le32(head, (uint32_t)len);
 	r = send_full(fd, head, sizeof(head), MSG_MORE);
 	if (r == 0)
@@ -90,7 +94,10 @@ static int wait_readable(int fd, uint64_t end_ms)
 
 	for (;;) {
 		uint64_t now = clock_monotonic_ms();
-		int r = poll(&p, 1, end_ms == 0 ? -1 : now < end_ms ? (int)MIN(end_ms - now, (uint64_t)60000) : 0);
+		int r = poll(&p, 1,
+			end_ms == 0    ? -1
+			: now < end_ms ? (int)MIN(end_ms - now, (uint64_t)60000)
+				       : 0);
 
 		if (r > 0)
 			return 0;
@@ -112,7 +119,8 @@ static int read_exact(int fd, void *data, size_t len, uint64_t end_ms, int *pass
 
 		if (r < 0)
 			return r;
-		n = fdio_recv_fds(fd, (char *)data + got, len - got, fds, *passed_fd < 0 ? 1 : 0, &count);
+		n = fdio_recv_fds(
+			fd, (char *)data + got, len - got, fds, *passed_fd < 0 ? 1 : 0, &count);
 		if (n < 0)
 			return (int)n;
 		if (count)
@@ -136,7 +144,8 @@ int control_receive(int fd, uint64_t timeout_ms, json_t **ret, int *ret_passed_f
 	if (r == 0) {
 		len = load_le32(head);
 		if (len > CONTROL_MESSAGE_MAX)
-			return err_set(err, -EMSGSIZE, "answer: longer than %d bytes", CONTROL_MESSAGE_MAX);
+			return err_set(err, -EMSGSIZE, "answer: longer than %d bytes",
+				CONTROL_MESSAGE_MAX);
 		text = malloc(len + 1);
 		r = text ? read_exact(fd, text, len, end_ms, &passed) : -ENOMEM;
 	}
@@ -168,8 +177,8 @@ int control_error_from_json(json_t *answer, struct err *err)
 	return code;
 }
 
-int control_call(int fd, const json_t *request, uint64_t timeout_ms, json_t **ret_data, int *ret_passed_fd,
-	struct err *err)
+int control_call(int fd, const json_t *request, uint64_t timeout_ms, json_t **ret_data,
+	int *ret_passed_fd, struct err *err)
 {
 	_cleanup_json_ json_t *answer = NULL;
 	_cleanup_close_ int passed = -1;

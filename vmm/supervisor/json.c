@@ -28,7 +28,8 @@ static bool depth_fits(const char *text, size_t len)
 	return true;
 }
 
-int json_parse_object(const char *text, size_t len, size_t max, const char *what, json_t **ret, struct err *err)
+int json_parse_object(
+	const char *text, size_t len, size_t max, const char *what, json_t **ret, struct err *err)
 {
 	json_error_t mistake;
 	json_t *json;
@@ -39,8 +40,8 @@ int json_parse_object(const char *text, size_t len, size_t max, const char *what
 		return err_set(err, -EINVAL, "%s: nested deeper than %d", what, JSON_DEPTH_MAX);
 	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &mistake);
 	if (!json)
-		return err_set(err, -EINVAL, "%s: not JSON: %s (line %d, column %d)", what, mistake.text, mistake.line,
-			mistake.column);
+		return err_set(err, -EINVAL, "%s: not JSON: %s (line %d, column %d)", what,
+			mistake.text, mistake.line, mistake.column);
 	if (!json_is_object(json)) {
 		json_decref(json);
 		return err_set(err, -EINVAL, "%s: not a JSON object", what);
@@ -94,7 +95,8 @@ static json_t *take_field(struct json_reader *r, const char *key, bool required)
 	return field;
 }
 
-static const char *check_text(struct json_reader *r, const char *key, const json_t *field, size_t max_len)
+static const char *check_text(
+	struct json_reader *r, const char *key, const json_t *field, size_t max_len)
 {
 	if (!field)
 		return NULL;
@@ -114,23 +116,26 @@ const char *json_get_text(struct json_reader *r, const char *key, size_t max_len
 	return check_text(r, key, take_field(r, key, true), max_len);
 }
 
-const char *json_get_text_or(struct json_reader *r, const char *key, size_t max_len, const char *otherwise)
+const char *json_get_text_or(
+	struct json_reader *r, const char *key, size_t max_len, const char *otherwise)
 {
 	json_t *field = take_field(r, key, false);
 
 	return field ? check_text(r, key, field, max_len) : otherwise;
 }
 
-static uint64_t check_u64(struct json_reader *r, const char *key, const json_t *field, uint64_t min, uint64_t max)
+static uint64_t check_u64(
+	struct json_reader *r, const char *key, const json_t *field, uint64_t min, uint64_t max)
 {
 	json_int_t value;
 
 	if (!field)
 		return 0;
 	value = json_integer_value(field);
-	if (!json_is_integer(field) || value < 0 || (uint64_t)value < min || (uint64_t)value > max) {
-		json_reader_fail(r, "field %s is not a whole number from %llu to %llu", key, (unsigned long long)min,
-			(unsigned long long)max);
+	if (!json_is_integer(field) || value < 0 || (uint64_t)value < min ||
+		(uint64_t)value > max) {
+		json_reader_fail(r, "field %s is not a whole number from %llu to %llu", key,
+			(unsigned long long)min, (unsigned long long)max);
 		return 0;
 	}
 	return (uint64_t)value;
@@ -141,7 +146,8 @@ uint64_t json_get_u64(struct json_reader *r, const char *key, uint64_t min, uint
 	return check_u64(r, key, take_field(r, key, true), min, max);
 }
 
-uint64_t json_get_u64_or(struct json_reader *r, const char *key, uint64_t min, uint64_t max, uint64_t otherwise)
+uint64_t json_get_u64_or(
+	struct json_reader *r, const char *key, uint64_t min, uint64_t max, uint64_t otherwise)
 {
 	json_t *field = take_field(r, key, false);
 

@@ -15,7 +15,7 @@
 #include "vmm/base/err.h"
 
 #define JSON_FIELDS_MAX 48
-#define JSON_DEPTH_MAX 16
+#define JSON_DEPTH_MAX	16
 
 struct json_reader {
 	json_t *object; /* borrowed */
@@ -26,7 +26,8 @@ struct json_reader {
 };
 
 /* Parses a whole text of at most max bytes: one object, no duplicate keys. */
-int json_parse_object(const char *text, size_t len, size_t max, const char *what, json_t **ret, struct err *err);
+int json_parse_object(
+	const char *text, size_t len, size_t max, const char *what, json_t **ret, struct err *err);
 
 struct json_reader json_reader(json_t *object, const char *what, struct err *err);
 bool json_has(const struct json_reader *r, const char *key);
@@ -37,8 +38,10 @@ bool json_get_bool(struct json_reader *r, const char *key);
 json_t *json_get_array(struct json_reader *r, const char *key, size_t max_count);
 json_t *json_get_object(struct json_reader *r, const char *key);
 /* The same where the field may be absent. */
-const char *json_get_text_or(struct json_reader *r, const char *key, size_t max_len, const char *otherwise);
-uint64_t json_get_u64_or(struct json_reader *r, const char *key, uint64_t min, uint64_t max, uint64_t otherwise);
+const char *json_get_text_or(
+	struct json_reader *r, const char *key, size_t max_len, const char *otherwise);
+uint64_t json_get_u64_or(
+	struct json_reader *r, const char *key, uint64_t min, uint64_t max, uint64_t otherwise);
 bool json_get_bool_or(struct json_reader *r, const char *key, bool otherwise);
 json_t *json_get_array_or_null(struct json_reader *r, const char *key, size_t max_count);
 json_t *json_get_object_or_null(struct json_reader *r, const char *key);
@@ -46,7 +49,8 @@ json_t *json_get_object_or_null(struct json_reader *r, const char *key);
 char **json_get_texts(struct json_reader *r, const char *key, size_t max_count, size_t max_len);
 void json_free_texts(char **texts);
 /* Marks a mistake found by the caller. */
-void json_reader_fail(struct json_reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void json_reader_fail(struct json_reader *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /* 0, or -EINVAL with err set: something failed, or a field was not asked for. */
 int json_reader_done(struct json_reader *r);
 

@@ -8,7 +8,7 @@
 
 #include "vmm/base/array.h"
 
-#define NO (-1)
+#define NO	 (-1)
 #define BY_FAULT (-2) /* failed where something went wrong, else stopped */
 
 /* clang-format off */
@@ -25,8 +25,8 @@ static const signed char table[LIFECYCLE_STATES][LIFECYCLE_EVENTS] = {
 static_assert(LIFECYCLE_QUARANTINED + 1 == LIFECYCLE_STATES, "a row for each state");
 static_assert(LIFECYCLE_CLEANED + 1 == LIFECYCLE_EVENTS, "a column for each event");
 
-int lifecycle_next(
-	enum lifecycle_state state, enum lifecycle_event event, bool faulted, enum lifecycle_state *ret)
+int lifecycle_next(enum lifecycle_state state, enum lifecycle_event event, bool faulted,
+	enum lifecycle_state *ret)
 {
 	int next;
 
@@ -67,7 +67,8 @@ bool lifecycle_from_name(const char *name, enum lifecycle_state *ret)
 
 bool lifecycle_is_live(enum lifecycle_state state)
 {
-	return state == LIFECYCLE_STARTING || state == LIFECYCLE_RUNNING || state == LIFECYCLE_STOPPING;
+	return state == LIFECYCLE_STARTING || state == LIFECYCLE_RUNNING ||
+	       state == LIFECYCLE_STOPPING;
 }
 
 static const struct {
@@ -86,7 +87,8 @@ static const struct {
 
 const char *lifecycle_end_reason(enum machine_end end)
 {
-	return (size_t)end < ARRAY_SIZE(ends) ? ends[end].reason : "the VMM ended in an unknown way";
+	return (size_t)end < ARRAY_SIZE(ends) ? ends[end].reason
+					      : "the VMM ended in an unknown way";
 }
 
 bool lifecycle_end_is_fault(enum machine_end end)

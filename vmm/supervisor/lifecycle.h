@@ -39,7 +39,8 @@ enum lifecycle_event {
 #define LIFECYCLE_EVENTS 7
 
 /* 0 and *ret, or -EPROTO: not allowed in this state. `faulted` is what ALL_GONE looks at: failed, not stopped. */
-int lifecycle_next(enum lifecycle_state state, enum lifecycle_event event, bool faulted, enum lifecycle_state *ret);
+int lifecycle_next(enum lifecycle_state state, enum lifecycle_event event, bool faulted,
+	enum lifecycle_state *ret);
 
 const char *lifecycle_name(enum lifecycle_state state);
 bool lifecycle_from_name(const char *name, enum lifecycle_state *ret);

@@ -26,12 +26,14 @@ static int format_path(char out[static PATH_MAX], struct err *err, const char *f
 	n = vsnprintf(out, PATH_MAX, format, args);
 	va_end(args);
 	if (n < 0 || n >= PATH_MAX)
-		return err_set(err, -ENAMETOOLONG, "path %.64s...: longer than %d bytes", out, PATH_MAX - 1);
+		return err_set(err, -ENAMETOOLONG, "path %.64s...: longer than %d bytes", out,
+			PATH_MAX - 1);
 	return 0;
 }
 
 /* $variable, or HOME/otherwise; ret gets the product's folder in it. */
-static int load_one(const char *variable, const char *otherwise, char ret[static PATH_MAX], struct err *err)
+static int load_one(
+	const char *variable, const char *otherwise, char ret[static PATH_MAX], struct err *err)
 {
 	const char *base = getenv(variable), *home = getenv("HOME");
 
@@ -41,7 +43,8 @@ static int load_one(const char *variable, const char *otherwise, char ret[static
 		return format_path(ret, err, "%s/%s", base, PATHS_PROGRAM);
 	}
 	if (!home || home[0] != '/')
-		return err_set(err, -ENOENT, "HOME is not set to an absolute path, nor is %s", variable);
+		return err_set(
+			err, -ENOENT, "HOME is not set to an absolute path, nor is %s", variable);
 	return format_path(ret, err, "%s/%s/%s", home, otherwise, PATHS_PROGRAM);
 }
 
@@ -70,10 +73,12 @@ static int check_ancestor(const char *path, const struct stat *st, struct err *e
 		return err_set(err, -EPERM, "folder %s: belongs to uid %u, not to root or us", path,
 			(unsigned int)st->st_uid);
 	if (st->st_mode & S_IWOTH)
-		return err_set(err, -EPERM, "folder %s: anybody may write in it; sockets and state must not lie below it",
+		return err_set(err, -EPERM,
+			"folder %s: anybody may write in it; sockets and state must not lie below it",
 			path);
 	if (st->st_mode & S_IWGRP && st->st_gid != 0 && st->st_gid != getegid())
-		return err_set(err, -EPERM, "folder %s: its group %u may write in it", path, (unsigned int)st->st_gid);
+		return err_set(err, -EPERM, "folder %s: its group %u may write in it", path,
+			(unsigned int)st->st_gid);
 	return 0;
 }
 
@@ -82,7 +87,8 @@ static int check_private(const char *path, const struct stat *st, struct err *er
 	if (!S_ISDIR(st->st_mode))
 		return err_set(err, -ENOTDIR, "%s: not a folder", path);
 	if (st->st_uid != geteuid())
-		return err_set(err, -EPERM, "folder %s: belongs to uid %u, not to us", path, (unsigned int)st->st_uid);
+		return err_set(err, -EPERM, "folder %s: belongs to uid %u, not to us", path,
+			(unsigned int)st->st_uid);
 	if (st->st_mode & 077) {
 		err_set(err, -EPERM, "folder %s: others may enter it (mode %03o)", path,
 			(unsigned int)(st->st_mode & 0777));
@@ -100,12 +106,14 @@ static int step_down(int *fd, const char *component, bool last, struct err *err,
 
 	if (next < 0 && errno == ENOENT && last) {
 		if (mkdirat(*fd, component, 0700) < 0 && errno != EEXIST)
-			return err_set(err, -errno, "folder %s: cannot make it: %s", path, strerror(errno));
+			return err_set(err, -errno, "folder %s: cannot make it: %s", path,
+				strerror(errno));
 		next = openat(*fd, component, flags);
 	}
 	if (next < 0)
 		return err_set(err, -errno, "folder %s: %s", path,
-			errno == ENOTDIR || errno == ELOOP ? "a link or not a folder" : strerror(errno));
+			errno == ENOTDIR || errno == ELOOP ? "a link or not a folder"
+							   : strerror(errno));
 	close(*fd);
 	*fd = next;
 	return 0;
@@ -187,18 +195,19 @@ int paths_prepare(const struct paths *paths, struct err *err)
 	return r;
 }
 
-static int path_below(const char *base, const char *name, const char *file, char ret_path[static PATH_MAX],
-	struct err *err)
+static int path_below(const char *base, const char *name, const char *file,
+	char ret_path[static PATH_MAX], struct err *err)
 {
 	if (!sandbox_name_valid(name))
-		return err_set(err, -EINVAL, "name %s: not of the form [a-z0-9][a-z0-9-]{0,40}", name);
+		return err_set(
+			err, -EINVAL, "name %s: not of the form [a-z0-9][a-z0-9-]{0,40}", name);
 	if (file)
 		return format_path(ret_path, err, "%s/%s/%s", base, name, file);
 	return format_path(ret_path, err, "%s/%s", base, name);
 }
 
-int paths_of_state(
-	const struct paths *paths, const char *name, const char *file, char ret_path[static PATH_MAX], struct err *err)
+int paths_of_state(const struct paths *paths, const char *name, const char *file,
+	char ret_path[static PATH_MAX], struct err *err)
 {
 	char base[PATH_MAX];
 	int r = format_path(base, err, "%s/sandboxes", paths->state);
@@ -206,8 +215,8 @@ int paths_of_state(
 	return r < 0 ? r : path_below(base, name, file, ret_path, err);
 }
 
-int paths_of_runtime(
-	const struct paths *paths, const char *name, const char *file, char ret_path[static PATH_MAX], struct err *err)
+int paths_of_runtime(const struct paths *paths, const char *name, const char *file,
+	char ret_path[static PATH_MAX], struct err *err)
 {
 	int r = path_below(paths->runtime, name, file, ret_path, err);
 	size_t len;
@@ -216,8 +225,8 @@ int paths_of_runtime(
 		return r;
 	len = strlen(ret_path);
 	if (len > PATHS_SOCKET_MAX && strcmp(ret_path + len - 5, ".sock") == 0) {
-		err_set(err, -ENAMETOOLONG, "socket %s: its path has %zu bytes, the most is %d", ret_path, len,
-			PATHS_SOCKET_MAX);
+		err_set(err, -ENAMETOOLONG, "socket %s: its path has %zu bytes, the most is %d",
+			ret_path, len, PATHS_SOCKET_MAX);
 		err_next_step(err, "set XDG_RUNTIME_DIR to a shorter path of your own (mode 0700)");
 		return -ENAMETOOLONG;
 	}
@@ -260,7 +269,8 @@ int paths_find_program(const char *program, char ret_path[static PATH_MAX], stru
 	if (r < 0)
 		return r;
 	if (access(found, X_OK) < 0)
-		return err_set(err, -ENOENT, "program %s: neither in %s nor in %s", program, folder, LIBEXEC_FOLDER);
+		return err_set(err, -ENOENT, "program %s: neither in %s nor in %s", program, folder,
+			LIBEXEC_FOLDER);
 	strcpy(ret_path, found);
 	return 0;
 }
@@ -280,5 +290,6 @@ int paths_find_image_script(const char *script, char ret_path[static PATH_MAX], 
 			return 0;
 		}
 	}
-	return err_set(err, -ENOENT, "images/%s: neither in %s nor in %s", script, folders[0], folders[1]);
+	return err_set(
+		err, -ENOENT, "images/%s: neither in %s nor in %s", script, folders[0], folders[1]);
 }

@@ -21,8 +21,8 @@
 
 #include "vmm/base/err.h"
 
-#define PATHS_SOCKET_MAX 107 /* sun_path without its NUL */
-#define PATHS_PROGRAM "sandboxctl"
+#define PATHS_SOCKET_MAX   107 /* sun_path without its NUL */
+#define PATHS_PROGRAM	   "sandboxctl"
 #define PATHS_EXPOSED_ROOT "/run/sandboxctl"
 
 struct paths {
@@ -40,11 +40,11 @@ int paths_load(struct paths *ret, struct err *err);
 int paths_prepare(const struct paths *paths, struct err *err);
 
 /* <state>/sandboxes/NAME[/FILE]; file may be NULL. -ENAMETOOLONG. name must be valid (H13): -EINVAL else. */
-int paths_of_state(const struct paths *paths, const char *name, const char *file, char ret_path[static PATH_MAX],
-	struct err *err);
+int paths_of_state(const struct paths *paths, const char *name, const char *file,
+	char ret_path[static PATH_MAX], struct err *err);
 /* <runtime>/NAME[/FILE]; a path that ends in .sock must fit a socket address (PATHS_SOCKET_MAX). */
-int paths_of_runtime(const struct paths *paths, const char *name, const char *file, char ret_path[static PATH_MAX],
-	struct err *err);
+int paths_of_runtime(const struct paths *paths, const char *name, const char *file,
+	char ret_path[static PATH_MAX], struct err *err);
 
 /*
  * Opens path as a folder that is the caller's own, 0700, not a link, and that no other user could have replaced: every

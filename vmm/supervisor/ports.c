@@ -38,13 +38,14 @@ static int explain(const struct spec_port *port, int code, struct err *err)
 	char who[64];
 
 	if (code != -EADDRINUSE)
-		return err_set(err, code, "port %s:%u: %s", port->address, port->host_port, strerror(-code));
+		return err_set(err, code, "port %s:%u: %s", port->address, port->host_port,
+			strerror(-code));
 	if (process_find_listener(port->host_port, who, sizeof(who)))
 		err_set(err, code, "port %s:%u: %s has it", port->address, port->host_port, who);
 	else
 		err_set(err, code, "port %s:%u: somebody has it", port->address, port->host_port);
-	err_next_step(err, "publish another one, e.g. -p %u:%u", port->host_port < 65535 ? port->host_port + 1u : 8080u,
-		port->guest_port);
+	err_next_step(err, "publish another one, e.g. -p %u:%u",
+		port->host_port < 65535 ? port->host_port + 1u : 8080u, port->guest_port);
 	return code;
 }
 
@@ -56,7 +57,8 @@ static int open_one(const struct spec_port *port, int *ret_fd, struct err *err)
 	int on = 1;
 
 	if (len == 0)
-		return err_set(err, -EINVAL, "port %u: %s is not an address", port->host_port, port->address);
+		return err_set(err, -EINVAL, "port %u: %s is not an address", port->host_port,
+			port->address);
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return explain(port, -errno, err);

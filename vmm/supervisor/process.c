@@ -41,8 +41,8 @@ bool process_stat_parse(const char *text, struct process_stat *ret)
 		return false;
 	/* proc(5): fields 3 to 6, 15 that do not matter, then 22. */
 	if (sscanf(close + 1,
-		    " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &stat.state,
-		    &parent, &group, &session, &start) != 5)
+		    " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		    &stat.state, &parent, &group, &session, &start) != 5)
 		return false;
 	stat.id = (struct process_id){ .pid = pid, .start_ticks = start };
 	stat.parent = parent;
@@ -79,8 +79,8 @@ int process_id_of(pid_t pid, struct process_id *ret)
 /* Whether id is still that process; fills stat. Zombies are dead. */
 static bool stat_of_living(const struct process_id *id, struct process_stat *ret)
 {
-	return process_stat_of(id->pid, ret) == 0 && ret->id.start_ticks == id->start_ticks && ret->state != 'Z' &&
-		ret->state != 'X';
+	return process_stat_of(id->pid, ret) == 0 && ret->id.start_ticks == id->start_ticks &&
+	       ret->state != 'Z' && ret->state != 'X';
 }
 
 bool process_id_alive(const struct process_id *id)
@@ -152,7 +152,8 @@ int process_group_members(pid_t group, struct process_stat *ret, size_t max)
 		struct process_stat stat;
 		int pid;
 
-		if (!parse_int(entry->d_name, 1, 0x7fffffff, &pid) || process_stat_of(pid, &stat) < 0)
+		if (!parse_int(entry->d_name, 1, 0x7fffffff, &pid) ||
+			process_stat_of(pid, &stat) < 0)
 			continue;
 		if (stat.group == group && stat.state != 'Z' && stat.state != 'X')
 			ret[count++] = stat;
@@ -176,7 +177,8 @@ int host_boot_id(char ret_boot_id[static PROCESS_BOOT_ID_LEN + 1])
 }
 
 /* The inode and owner of the listening socket on a port in one of /proc/net/tcp's tables. */
-static bool find_listening_socket(const char *table, uint16_t port, unsigned long *ret_inode, unsigned int *ret_uid)
+static bool find_listening_socket(
+	const char *table, uint16_t port, unsigned long *ret_inode, unsigned int *ret_uid)
 {
 	_cleanup_free_ char *text = NULL;
 	char *rest, *line;
@@ -188,7 +190,8 @@ static bool find_listening_socket(const char *table, uint16_t port, unsigned lon
 		unsigned int local_port, state, uid;
 		unsigned long inode;
 
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu",
+		if (sscanf(line,
+			    " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu",
 			    &local_port, &state, &uid, &inode) != 4)
 			continue;
 		if (local_port == port && state == 0x0a /* TCP_LISTEN */) {
@@ -231,8 +234,8 @@ static bool find_socket_owner(unsigned long inode, struct process_stat *ret)
 
 	snprintf(link, sizeof(link), "socket:[%lu]", inode);
 	while (proc && (entry = readdir(proc)))
-		if (parse_int(entry->d_name, 1, 0x7fffffff, &pid) && process_has_socket(pid, link) &&
-			process_stat_of(pid, ret) == 0)
+		if (parse_int(entry->d_name, 1, 0x7fffffff, &pid) &&
+			process_has_socket(pid, link) && process_stat_of(pid, ret) == 0)
 			return true;
 	return false;
 }

@@ -12,7 +12,7 @@
 #include "vmm/base/err.h"
 
 #define PROCESS_BOOT_ID_LEN 36
-#define PROCESS_GROUP_MAX 256 /* members looked at */
+#define PROCESS_GROUP_MAX   256 /* members looked at */
 #define PROCESS_COMMAND_LEN 15
 
 /* A process that can be told from a later one of the same number. pid 0: none. */

@@ -6,4 +6,4 @@
  * control.h has it, with its stage; then it closes the pipe. A reader that goes away before that cancels the start.
  */
 #define PROGRESS_SPEC_FD 3
-#define PROGRESS_FD 4
+#define PROGRESS_FD	 4

@@ -7,7 +7,7 @@
 #include "vmm/supervisor/registry.h"
 
 #define RECORD_VERSION 1
-#define ISOLATION_MAX 0xffffff
+#define ISOLATION_MAX  0xffffff
 
 void record_init(struct record *record)
 {
@@ -22,7 +22,8 @@ void record_finish(struct record *record)
 
 static json_t *encode_process(const struct process_id *id)
 {
-	return json_pack("{s:i, s:I}", "pid", (int)id->pid, "start_ticks", (json_int_t)id->start_ticks);
+	return json_pack(
+		"{s:i, s:I}", "pid", (int)id->pid, "start_ticks", (json_int_t)id->start_ticks);
 }
 
 static void decode_process(struct json_reader *outer, const char *key, struct process_id *ret)
@@ -112,9 +113,10 @@ int record_parse(const char *text, size_t len, struct record *ret, struct err *e
 
 static json_t *encode(const struct record *record)
 {
-	json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i}", "version", RECORD_VERSION, "state",
-		lifecycle_name(record->state), "reason", record->reason, "instance", record->instance, "boot_id",
-		record->boot_id, "kernel", record->kernel, "pgid", (int)record->pgid);
+	json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i}", "version", RECORD_VERSION,
+		"state", lifecycle_name(record->state), "reason", record->reason, "instance",
+		record->instance, "boot_id", record->boot_id, "kernel", record->kernel, "pgid",
+		(int)record->pgid);
 	int r = 0;
 
 	if (!json)
@@ -128,8 +130,10 @@ static json_t *encode(const struct record *record)
 	r |= json_object_set_new(json, "ended_at", json_integer((json_int_t)record->ended_at));
 	if (record->exit_code >= 0)
 		r |= json_object_set_new(json, "exit_code", json_integer(record->exit_code));
-	r |= json_object_set_new(json, "isolation_vmm", json_integer((json_int_t)record->isolation_vmm));
-	r |= json_object_set_new(json, "isolation_link", json_integer((json_int_t)record->isolation_link));
+	r |= json_object_set_new(
+		json, "isolation_vmm", json_integer((json_int_t)record->isolation_vmm));
+	r |= json_object_set_new(
+		json, "isolation_link", json_integer((json_int_t)record->isolation_link));
 	r |= json_object_set_new(json, "owner_uid", json_integer(record->owner_uid));
 	r |= json_object_set_new(json, "owner_gid", json_integer(record->owner_gid));
 	r |= json_object_set_new(json, "spec", spec_encode(&record->spec));
@@ -146,7 +150,8 @@ int record_format(const struct record *record, char **ret_text, size_t *ret_len,
 	char *text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
 
 	if (!text)
-		return err_set(err, -EINVAL, "record of %s: holds what cannot be written as JSON", record->spec.name);
+		return err_set(err, -EINVAL, "record of %s: holds what cannot be written as JSON",
+			record->spec.name);
 	*ret_text = text;
 	*ret_len = strlen(text);
 	return 0;

@@ -17,7 +17,7 @@
 #include "vmm/base/fdio.h"
 #include "vmm/base/loop.h"
 
-#define LOCK_POLL_MS 20
+#define LOCK_POLL_MS	 20
 #define REMOVE_DEPTH_MAX 32
 
 int registry_load(const struct paths *paths, const char *name, struct record *ret, struct err *err)
@@ -111,7 +111,8 @@ static bool is_same_file(int fd, const char *path)
 {
 	struct stat a, b;
 
-	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
 }
 
 static int open_lock(const char *folder, const char *path, bool make)
@@ -156,7 +157,8 @@ static int lock_paths(const struct paths *paths, const char *name, char folder[s
 	return r < 0 ? r : paths_of_state(paths, name, "lock", path, err);
 }
 
-int registry_lock(const struct paths *paths, const char *name, uint64_t wait_ms, int *ret_fd, struct err *err)
+int registry_lock(
+	const struct paths *paths, const char *name, uint64_t wait_ms, int *ret_fd, struct err *err)
 {
 	uint64_t end = clock_monotonic_ms() + wait_ms;
 	char folder[PATH_MAX], path[PATH_MAX];
@@ -173,7 +175,8 @@ int registry_lock(const struct paths *paths, const char *name, uint64_t wait_ms,
 		if (r != -EBUSY)
 			return err_set(err, r, "lock %s: %s", path, strerror(-r));
 		if (clock_monotonic_ms() >= end)
-			return err_set(err, -EBUSY, "sandbox %s: it is running, or somebody works on it", name);
+			return err_set(err, -EBUSY,
+				"sandbox %s: it is running, or somebody works on it", name);
 		sleep_ms(LOCK_POLL_MS);
 	}
 }
@@ -270,7 +273,8 @@ static bool name_is_free(const struct paths *paths, const char *name)
 	return paths_of_state(paths, name, NULL, path, NULL) == 0 && access(path, F_OK) < 0;
 }
 
-int registry_free_name(const struct paths *paths, const char *base, char ret_name[static SANDBOX_NAME_MAX + 1])
+int registry_free_name(
+	const struct paths *paths, const char *base, char ret_name[static SANDBOX_NAME_MAX + 1])
 {
 	char stem[SANDBOX_NAME_MAX + 1], name[SANDBOX_NAME_MAX + 8];
 
@@ -290,18 +294,20 @@ int registry_free_name(const struct paths *paths, const char *base, char ret_nam
 	return -ENOSPC;
 }
 
-int registry_check_workspace(const struct paths *paths, const struct record *record, const struct spec_share *workspace,
-	struct err *err)
+int registry_check_workspace(const struct paths *paths, const struct record *record,
+	const struct spec_share *workspace, struct err *err)
 {
 	const struct spec_share *known = &record->spec.workspace;
 	char free_name[SANDBOX_NAME_MAX + 1];
 
 	if (!known->host && !workspace->host)
 		return 0;
-	if (known->host && workspace->host && known->device == workspace->device && known->inode == workspace->inode)
+	if (known->host && workspace->host && known->device == workspace->device &&
+		known->inode == workspace->inode)
 		return 0;
-	err_set(err, -EEXIST, "sandbox %s: it belongs to the folder %s, not to %s", record->spec.name,
-		known->host ? known->host : "(none)", workspace->host ? workspace->host : "(none)");
+	err_set(err, -EEXIST, "sandbox %s: it belongs to the folder %s, not to %s",
+		record->spec.name, known->host ? known->host : "(none)",
+		workspace->host ? workspace->host : "(none)");
 	if (registry_free_name(paths, record->spec.name, free_name) == 0)
 		err_next_step(err, "use another name: sandboxctl start %s", free_name);
 	return -EEXIST;
@@ -313,8 +319,8 @@ static bool is_better(bool a_lives, uint64_t a_started, bool b_lives, uint64_t b
 	return a_lives != b_lives ? a_lives : a_started > b_started;
 }
 
-int registry_find_workspace(
-	const struct paths *paths, uint64_t device, uint64_t inode, char ret_name[static SANDBOX_NAME_MAX + 1])
+int registry_find_workspace(const struct paths *paths, uint64_t device, uint64_t inode,
+	char ret_name[static SANDBOX_NAME_MAX + 1])
 {
 	char **names = NULL;
 	bool found = false, best_lives = false;

@@ -19,15 +19,16 @@
 #include "vmm/supervisor/process.h"
 #include "vmm/supervisor/spec.h"
 
-#define REGISTRY_RECORD_MAX (1024 * 1024)
-#define REGISTRY_REASON_MAX 256
+#define REGISTRY_RECORD_MAX    (1024 * 1024)
+#define REGISTRY_REASON_MAX    256
 #define REGISTRY_SANDBOXES_MAX 4096
-#define REGISTRY_INSTANCE_LEN 32 /* hex */
+#define REGISTRY_INSTANCE_LEN  32 /* hex */
 
 struct record {
 	struct spec spec;
 	enum lifecycle_state state;
-	char reason[REGISTRY_REASON_MAX]; /* why it is in this state, one line, ours (no guest text) */
+	char reason
+		[REGISTRY_REASON_MAX]; /* why it is in this state, one line, ours (no guest text) */
 	char instance[REGISTRY_INSTANCE_LEN + 1]; /* new at every boot of a machine */
 	char boot_id[PROCESS_BOOT_ID_LEN + 1]; /* of the host, when it was started */
 	struct process_id supervisor, vmm, link;
@@ -57,7 +58,8 @@ int registry_list(const struct paths *paths, char ***ret_names, struct err *err)
  * Takes the sandbox's lock, making its folder; *ret_fd is CLOEXEC and holds it, with all its duplicates in other
  * processes. -EBUSY: something of this sandbox lives (after at most wait_ms).
  */
-int registry_lock(const struct paths *paths, const char *name, uint64_t wait_ms, int *ret_fd, struct err *err);
+int registry_lock(const struct paths *paths, const char *name, uint64_t wait_ms, int *ret_fd,
+	struct err *err);
 /* Whether somebody holds it: 1 or 0, -ENOENT where there is no such sandbox. */
 int registry_is_locked(const struct paths *paths, const char *name);
 
@@ -68,10 +70,11 @@ int registry_remove(const struct paths *paths, const char *name, struct err *err
 int registry_remove_folder(const char *path, struct err *err);
 
 /* H13: whether record is for this workspace. The error names both folders and a free name. */
-int registry_check_workspace(const struct paths *paths, const struct record *record, const struct spec_share *workspace,
-	struct err *err);
+int registry_check_workspace(const struct paths *paths, const struct record *record,
+	const struct spec_share *workspace, struct err *err);
 /* A name made from `base` (any text: a folder's name) that is valid and not taken. */
-int registry_free_name(const struct paths *paths, const char *base, char ret_name[static SANDBOX_NAME_MAX + 1]);
+int registry_free_name(
+	const struct paths *paths, const char *base, char ret_name[static SANDBOX_NAME_MAX + 1]);
 /* A valid name from any text, whether taken or not: lower case, other bytes become '-'. "sandbox" where nothing is left. */
 void registry_name_from(const char *base, char ret_name[static SANDBOX_NAME_MAX + 1]);
 /* The sandbox whose workspace this is; -ENOENT. A live one is preferred, else the one that was started last. */

@@ -11,7 +11,7 @@
 #include "vmm/base/cleanup.h"
 
 #define DEFAULT_MEMORY_MIB 2048
-#define DEFAULT_CPUS_MAX 4
+#define DEFAULT_CPUS_MAX   4
 
 uint64_t spec_default_memory_mib(void)
 {
@@ -77,9 +77,10 @@ static json_t *encode_share(const struct spec_share *share)
 {
 	if (!share->host)
 		return json_null();
-	return json_pack("{s:s, s:s, s:b, s:b, s:I, s:I}", "host", share->host, "guest", share->guest, "readonly",
-		share->readonly, "trust_hardlinks", share->trust_hardlinks, "device", (json_int_t)share->device,
-		"inode", (json_int_t)share->inode);
+	return json_pack("{s:s, s:s, s:b, s:b, s:I, s:I}", "host", share->host, "guest",
+		share->guest, "readonly", share->readonly, "trust_hardlinks",
+		share->trust_hardlinks, "device", (json_int_t)share->device, "inode",
+		(json_int_t)share->inode);
 }
 
 static json_t *encode_shares(const struct spec *spec)
@@ -104,10 +105,11 @@ static json_t *encode_ports(const struct spec *spec)
 
 json_t *spec_encode(const struct spec *spec)
 {
-	json_t *json = json_pack("{s:s, s:s, s:i, s:I, s:I, s:b, s:i, s:i, s:b, s:b}", "name", spec->name, "image",
-		spec->image, "cpus", (int)spec->cpus, "memory_mib", (json_int_t)spec->memory_mib, "timeout_ms",
-		(json_int_t)spec->timeout_ms, "command_tty", spec->command_tty, "rows", (int)spec->rows, "cols",
-		(int)spec->cols, "await_attach", spec->await_attach, "nested", spec->nested);
+	json_t *json = json_pack("{s:s, s:s, s:i, s:I, s:I, s:b, s:i, s:i, s:b, s:b}", "name",
+		spec->name, "image", spec->image, "cpus", (int)spec->cpus, "memory_mib",
+		(json_int_t)spec->memory_mib, "timeout_ms", (json_int_t)spec->timeout_ms,
+		"command_tty", spec->command_tty, "rows", (int)spec->rows, "cols", (int)spec->cols,
+		"await_attach", spec->await_attach, "nested", spec->nested);
 	int r = 0;
 
 	if (!json)
@@ -136,7 +138,8 @@ static char *copy_text(struct json_reader *r, const char *text)
 	return copy;
 }
 
-static void decode_share(json_t *json, struct spec_share *share, struct err *err, struct json_reader *outer)
+static void decode_share(
+	json_t *json, struct spec_share *share, struct err *err, struct json_reader *outer)
 {
 	struct json_reader r = json_reader(json, "spec: share", err);
 
@@ -155,7 +158,8 @@ static void decode_shares(struct json_reader *r, struct spec *spec)
 	json_t *array = json_get_array(r, "shares", SPEC_SHARES_MAX);
 
 	for (size_t i = 0; i < json_array_size(array) && !r->failed; i++)
-		decode_share(json_array_get(array, i), &spec->shares[spec->share_count++], r->err, r);
+		decode_share(
+			json_array_get(array, i), &spec->shares[spec->share_count++], r->err, r);
 }
 
 static void decode_port(json_t *json, struct spec_port *port, struct json_reader *outer)

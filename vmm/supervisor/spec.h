@@ -15,16 +15,16 @@
 #include "vmm/base/parse.h"
 #include "vmm/supervisor/json.h"
 
-#define SPEC_SHARES_MAX 16
-#define SPEC_PORTS_MAX 32
-#define SPEC_WORDS_MAX 1024 /* of a command; of an environment */
-#define SPEC_WORD_LEN_MAX 32768
-#define SPEC_PATH_LEN_MAX 4095
-#define SPEC_TEXT_MAX (768 * 1024) /* the whole as JSON */
-#define SPEC_CPUS_MAX 32
-#define SPEC_MEMORY_MIB_MIN 64
-#define SPEC_MEMORY_MIB_MAX (1024 * 1024)
-#define SPEC_TIMEOUT_MS_MAX (366ull * 24 * 3600 * 1000)
+#define SPEC_SHARES_MAX	      16
+#define SPEC_PORTS_MAX	      32
+#define SPEC_WORDS_MAX	      1024 /* of a command; of an environment */
+#define SPEC_WORD_LEN_MAX     32768
+#define SPEC_PATH_LEN_MAX     4095
+#define SPEC_TEXT_MAX	      (768 * 1024) /* the whole as JSON */
+#define SPEC_CPUS_MAX	      32
+#define SPEC_MEMORY_MIB_MIN   64
+#define SPEC_MEMORY_MIB_MAX   (1024 * 1024)
+#define SPEC_TIMEOUT_MS_MAX   (366ull * 24 * 3600 * 1000)
 #define SPEC_WORKSPACE_TARGET "/workspace"
 
 /* A folder of the host that the guest sees. The workspace is one of them, kept apart. */
@@ -33,7 +33,8 @@ struct spec_share {
 	char *guest; /* absolute, normalised */
 	bool readonly;
 	bool trust_hardlinks; /* lifts S4 */
-	uint64_t device, inode; /* what host was when the spec was made; 0, 0 in a spec not yet resolved */
+	uint64_t device,
+		inode; /* what host was when the spec was made; 0, 0 in a spec not yet resolved */
 };
 
 struct spec_port {
@@ -86,7 +87,8 @@ uint32_t spec_default_cpus(void);
 int spec_add_share(struct spec *spec, const char *word, struct err *err);
 int spec_add_port(struct spec *spec, const char *word, struct err *err);
 int spec_add_environment(struct spec *spec, const char *word, struct err *err);
-int spec_add_environment_file(struct spec *spec, const char *text, size_t len, const char *path, struct err *err);
+int spec_add_environment_file(
+	struct spec *spec, const char *text, size_t len, const char *path, struct err *err);
 /* dir[:ro|:rw] */
 int spec_set_workspace(struct spec *spec, const char *word, struct err *err);
 int spec_set_command(struct spec *spec, char *const *argv, struct err *err);

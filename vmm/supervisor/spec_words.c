@@ -68,7 +68,8 @@ int spec_add_share(struct spec *spec, const char *word, struct err *err)
 	readonly = take_mode(copy);
 	colon = strrchr(copy, ':');
 	if (!colon || colon == copy || !normalise_target(colon + 1, &guest))
-		return err_set(err, -EINVAL, "share %s: not of the form HOST:GUEST[:ro], GUEST an absolute path", word);
+		return err_set(err, -EINVAL,
+			"share %s: not of the form HOST:GUEST[:ro], GUEST an absolute path", word);
 	*colon = '\0';
 	host = strdup(copy);
 	if (!host)
@@ -103,7 +104,8 @@ static bool address_valid(const char *address)
 {
 	struct in6_addr ignored;
 
-	return inet_pton(AF_INET, address, &ignored) == 1 || inet_pton(AF_INET6, address, &ignored) == 1;
+	return inet_pton(AF_INET, address, &ignored) == 1 ||
+	       inet_pton(AF_INET6, address, &ignored) == 1;
 }
 
 /* Cuts [v6] or v4 and its colon off the front of *word; address is left alone where there is none. */
@@ -141,7 +143,8 @@ int spec_add_port(struct spec *spec, const char *word, struct err *err)
 		return err_set(err, -ENOMEM, "port %s: out of memory", word);
 	if (spec->port_count == SPEC_PORTS_MAX)
 		return err_set(err, -E2BIG, "port %s: more than %d ports", word, SPEC_PORTS_MAX);
-	if (!take_address(&rest, port.address, sizeof(port.address)) || !(colon = strchr(rest, ':')))
+	if (!take_address(&rest, port.address, sizeof(port.address)) ||
+		!(colon = strchr(rest, ':')))
 		return err_set(err, -EINVAL, "port %s: not of the form [ADDRESS:]HOST:GUEST", word);
 	*colon = '\0';
 	if (!parse_u64(rest, 1, 65535, &host) || !parse_u64(colon + 1, 1, 65535, &guest))
@@ -176,7 +179,8 @@ static int append_word(char ***vector, const char *word)
 
 static bool is_key_byte(char c, bool first)
 {
-	return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (!first && c >= '0' && c <= '9');
+	return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       (!first && c >= '0' && c <= '9');
 }
 
 /* Length of the key of KEY=VALUE, or 0 where it is not one. */
@@ -202,7 +206,8 @@ int spec_add_environment(struct spec *spec, const char *word, struct err *err)
 		return err_set(err, -EINVAL, "environment: %.*s is not of the form KEY=VALUE",
 			(int)MIN(strcspn(word, "="), (size_t)64), word);
 	if (strlen(word) > SPEC_WORD_LEN_MAX)
-		return err_set(err, -E2BIG, "environment %.*s: longer than %d bytes", (int)key, word, SPEC_WORD_LEN_MAX);
+		return err_set(err, -E2BIG, "environment %.*s: longer than %d bytes", (int)key,
+			word, SPEC_WORD_LEN_MAX);
 	if (!json_text_valid(word))
 		return err_set(err, -EINVAL, "environment %.*s: not UTF-8 text", (int)key, word);
 	for (char **p = spec->environment; *p; p++)
@@ -219,7 +224,8 @@ int spec_add_environment(struct spec *spec, const char *word, struct err *err)
 	return r < 0 ? err_set(err, r, "environment: more than %d variables", SPEC_WORDS_MAX) : 0;
 }
 
-int spec_add_environment_file(struct spec *spec, const char *text, size_t len, const char *path, struct err *err)
+int spec_add_environment_file(
+	struct spec *spec, const char *text, size_t len, const char *path, struct err *err)
 {
 	_cleanup_free_ char *copy = NULL;
 	unsigned int number = 0;
@@ -256,9 +262,11 @@ int spec_set_command(struct spec *spec, char *const *argv, struct err *err)
 		int r = 0;
 
 		if (strlen(*p) > SPEC_WORD_LEN_MAX)
-			r = err_set(err, -E2BIG, "command: a word is longer than %d bytes", SPEC_WORD_LEN_MAX);
+			r = err_set(err, -E2BIG, "command: a word is longer than %d bytes",
+				SPEC_WORD_LEN_MAX);
 		else if (!json_text_valid(*p))
-			r = err_set(err, -EINVAL, "command: word %zu is not UTF-8 text", (size_t)(p - argv) + 1);
+			r = err_set(err, -EINVAL, "command: word %zu is not UTF-8 text",
+				(size_t)(p - argv) + 1);
 		else if ((r = append_word(&command, *p)) < 0)
 			err_set(err, r, "command: more than %d words", SPEC_WORDS_MAX);
 		if (r < 0) {
@@ -302,9 +310,11 @@ int spec_resolve(struct spec *spec, struct err *err)
 
 bool spec_target_reserved(const char *guest)
 {
-	static const char *const exact[] = { "/", "/home", "/home/sandbox", "/var", "/tmp", "/usr/local", "/opt" };
-	static const char *const whole[] = { "/usr", "/etc", "/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib",
-		"/lib32", "/lib64", "/libx32", "/boot", "/root", "/var/lib/dpkg" };
+	static const char *const exact[] = { "/", "/home", "/home/sandbox", "/var", "/tmp",
+		"/usr/local", "/opt" };
+	static const char *const whole[] = { "/usr", "/etc", "/proc", "/sys", "/dev", "/run",
+		"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/root",
+		"/var/lib/dpkg" };
 
 	/* New folders below /usr/local and /opt are what -v is for; their own place is the image's. */
 	if (strncmp(guest, "/usr/local/", 11) == 0)
@@ -324,10 +334,12 @@ bool spec_target_reserved(const char *guest)
 static int check_share(const struct spec_share *share, struct err *err)
 {
 	if (!is_normalised(share->guest))
-		return err_set(err, -EINVAL, "share %s: its place %s in the guest is not a plain absolute path", share->host,
-			share->guest);
+		return err_set(err, -EINVAL,
+			"share %s: its place %s in the guest is not a plain absolute path",
+			share->host, share->guest);
 	if (spec_target_reserved(share->guest))
-		return err_set(err, -EINVAL, "share %s: %s in the guest belongs to its system", share->host, share->guest);
+		return err_set(err, -EINVAL, "share %s: %s in the guest belongs to its system",
+			share->host, share->guest);
 	return 0;
 }
 
@@ -341,11 +353,12 @@ static int check_targets(const struct spec *spec, struct err *err)
 		if (r < 0)
 			return r;
 		if (spec->workspace.host && strcmp(guest, spec->workspace.guest) == 0)
-			return err_set(err, -EINVAL, "share %s: %s is the workspace's place", spec->shares[i].host, guest);
+			return err_set(err, -EINVAL, "share %s: %s is the workspace's place",
+				spec->shares[i].host, guest);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(guest, spec->shares[j].guest) == 0)
-				return err_set(err, -EINVAL, "shares %s and %s: both at %s", spec->shares[j].host,
-					spec->shares[i].host, guest);
+				return err_set(err, -EINVAL, "shares %s and %s: both at %s",
+					spec->shares[j].host, spec->shares[i].host, guest);
 	}
 	return 0;
 }
@@ -356,10 +369,13 @@ static int check_ports(const struct spec *spec, struct err *err)
 		const struct spec_port *a = &spec->ports[i];
 
 		if (!address_valid(a->address))
-			return err_set(err, -EINVAL, "port %u: %s is not an address", a->host_port, a->address);
+			return err_set(err, -EINVAL, "port %u: %s is not an address", a->host_port,
+				a->address);
 		for (size_t j = 0; j < i; j++)
-			if (a->host_port == spec->ports[j].host_port && strcmp(a->address, spec->ports[j].address) == 0)
-				return err_set(err, -EINVAL, "port %u: published twice", a->host_port);
+			if (a->host_port == spec->ports[j].host_port &&
+				strcmp(a->address, spec->ports[j].address) == 0)
+				return err_set(
+					err, -EINVAL, "port %u: published twice", a->host_port);
 	}
 	return 0;
 }
@@ -369,12 +385,14 @@ int spec_check(const struct spec *spec, struct err *err)
 	int r;
 
 	if (!sandbox_name_valid(spec->name))
-		return err_set(err, -EINVAL, "name %s: not of the form [a-z0-9][a-z0-9-]{0,40}", spec->name);
+		return err_set(err, -EINVAL, "name %s: not of the form [a-z0-9][a-z0-9-]{0,40}",
+			spec->name);
 	if (spec->workspace.host && strcmp(spec->workspace.guest, SPEC_WORKSPACE_TARGET) != 0)
 		return err_set(err, -EINVAL, "workspace: its place is %s", SPEC_WORKSPACE_TARGET);
 	for (char **p = spec->environment; p && *p; p++)
 		if (key_length(*p) == 0)
-			return err_set(err, -EINVAL, "environment: a word is not of the form KEY=VALUE");
+			return err_set(
+				err, -EINVAL, "environment: a word is not of the form KEY=VALUE");
 	r = check_targets(spec, err);
 	return r < 0 ? r : check_ports(spec, err);
 }

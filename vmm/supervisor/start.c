@@ -24,7 +24,8 @@
 static const char *const passed_variables[] = {
 	"HOME", /* where the XDG folders are when the next five are unset */
 	"XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
-	"SUDO_UID", "SUDO_GID", /* whose the jailed processes are when root's folder is the workspace */
+	"SUDO_UID",
+	"SUDO_GID", /* whose the jailed processes are when root's folder is the workspace */
 };
 
 struct environment {
@@ -44,7 +45,8 @@ static int add_variable(struct environment *e, const char *key, const char *valu
 
 static int fill_environment(struct environment *e)
 {
-	int r = add_variable(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	int r = add_variable(
+		e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 
 	if (r == 0)
 		r = add_variable(e, "LANG", "C.UTF-8");
@@ -72,16 +74,20 @@ static int write_spec(const struct spec *spec, int *ret_fd, struct err *err)
 	int r;
 
 	if (!text)
-		return err_set(err, -EINVAL, "sandbox %s: what it is told cannot be written as JSON", spec->name);
+		return err_set(err, -EINVAL,
+			"sandbox %s: what it is told cannot be written as JSON", spec->name);
 	if (strlen(text) > SPEC_TEXT_MAX)
-		return err_set(err, -E2BIG, "sandbox %s: command and environment are longer than %d bytes", spec->name,
+		return err_set(err, -E2BIG,
+			"sandbox %s: command and environment are longer than %d bytes", spec->name,
 			SPEC_TEXT_MAX);
 	fd = memfd_create("spec", MFD_CLOEXEC);
 	if (fd < 0)
-		return err_set(err, -errno, "sandbox %s: memfd_create: %s", spec->name, strerror(errno));
+		return err_set(
+			err, -errno, "sandbox %s: memfd_create: %s", spec->name, strerror(errno));
 	r = fdio_write_full(fd, text, strlen(text));
 	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return err_set(err, r < 0 ? r : -errno, "sandbox %s: its spec cannot be handed on", spec->name);
+		return err_set(err, r < 0 ? r : -errno, "sandbox %s: its spec cannot be handed on",
+			spec->name);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -151,7 +157,8 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 
 	while ((n = getline(&line, &size, pipe)) > 0) {
 		_cleanup_json_ json_t *json = NULL;
-		int r = json_parse_object(line, (size_t)n, CONTROL_MESSAGE_MAX, "progress", &json, err);
+		int r = json_parse_object(
+			line, (size_t)n, CONTROL_MESSAGE_MAX, "progress", &json, err);
 
 		if (r == 0)
 			r = take_line(watch, json, err);
@@ -163,8 +170,8 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 	return -EPIPE;
 }
 
-int sandbox_start(const struct paths *paths, const struct spec *spec, start_progress_fn *progress, void *data,
-	char ret_stage[static START_STAGE_MAX], json_t **ret_status, struct err *err)
+int sandbox_start(const struct paths *paths, const struct spec *spec, start_progress_fn *progress,
+	void *data, char ret_stage[static START_STAGE_MAX], json_t **ret_status, struct err *err)
 {
 	struct start_watch watch = { progress, data, ret_stage, ret_status };
 	_cleanup_close_ int spec_fd = -1, read_fd = -1, write_fd = -1;
@@ -178,7 +185,8 @@ int sandbox_start(const struct paths *paths, const struct spec *spec, start_prog
 	if (r < 0)
 		return r;
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_set(err, -errno, "sandbox %s: cannot make a pipe: %s", spec->name, strerror(errno));
+		return err_set(err, -errno, "sandbox %s: cannot make a pipe: %s", spec->name,
+			strerror(errno));
 	read_fd = fds[0];
 	write_fd = fds[1];
 	r = spawn_supervisor(spec_fd, write_fd, err);
@@ -193,7 +201,8 @@ int sandbox_start(const struct paths *paths, const struct spec *spec, start_prog
 }
 
 /* Until nobody holds the lock; then the record says how it ended. */
-static int wait_unlocked(const struct paths *paths, const char *name, uint64_t end_ms, struct err *err)
+static int wait_unlocked(
+	const struct paths *paths, const char *name, uint64_t end_ms, struct err *err)
 {
 	struct timespec pause = { .tv_nsec = 50 * 1000000 };
 
@@ -205,8 +214,8 @@ static int wait_unlocked(const struct paths *paths, const char *name, uint64_t e
 	return 0;
 }
 
-int sandbox_wait(const struct paths *paths, const char *name, uint64_t timeout_ms, struct record *ret_record,
-	struct err *err)
+int sandbox_wait(const struct paths *paths, const char *name, uint64_t timeout_ms,
+	struct record *ret_record, struct err *err)
 {
 	_cleanup_json_ json_t *request = json_pack("{s:s}", "op", "wait");
 	uint64_t end_ms = timeout_ms ? clock_monotonic_ms() + timeout_ms : 0;

@@ -6,7 +6,7 @@
 #include "vmm/supervisor/registry.h"
 
 #define START_STAGE_MAX 32
-#define START_GRACE_MS 10000 /* what an orderly stop gets before TERM */
+#define START_GRACE_MS	10000 /* what an orderly stop gets before TERM */
 
 /* Told while a start goes on: a stage's word ("kernel", "initramfs", "boot", "ready") and a line for a human. May be NULL. */
 typedef void start_progress_fn(void *data, const char *stage, const char *text);
@@ -16,8 +16,8 @@ typedef void start_progress_fn(void *data, const char *stage, const char *text);
  * *ret_status (may be NULL): its status. On failure stage[] says where. -EBUSY: it runs already. -EEXIST: the name belongs
  * to another workspace (H13). -EADDRINUSE: a port is taken.
  */
-int sandbox_start(const struct paths *paths, const struct spec *spec, start_progress_fn *progress, void *data,
-	char ret_stage[static START_STAGE_MAX], json_t **ret_status, struct err *err);
+int sandbox_start(const struct paths *paths, const struct spec *spec, start_progress_fn *progress,
+	void *data, char ret_stage[static START_STAGE_MAX], json_t **ret_status, struct err *err);
 
 /*
  * Ends a sandbox and verifies that nothing is left (H1): asks the supervisor; where it is gone, hung or too slow, TERM and
@@ -25,7 +25,8 @@ int sandbox_start(const struct paths *paths, const struct spec *spec, start_prog
  * free and the published ports can be bound, and removes the runtime folder. A sandbox that does not run is a success.
  * -ENOENT: no such sandbox. -EDEADLK: something survived; err names it (D state).
  */
-int sandbox_stop(const struct paths *paths, const char *name, uint64_t grace_ms, const char *reason, struct err *err);
+int sandbox_stop(const struct paths *paths, const char *name, uint64_t grace_ms, const char *reason,
+	struct err *err);
 
 /* sandbox_stop(), then forgets it: record, logs, keys. */
 int sandbox_remove(const struct paths *paths, const char *name, uint64_t grace_ms, struct err *err);
@@ -34,5 +35,5 @@ int sandbox_remove(const struct paths *paths, const char *name, uint64_t grace_m
 int sandbox_clean_stale(const struct paths *paths, const char *name, struct err *err);
 
 /* Waits until it has ended. *ret_record is what was noted then (record_finish()). */
-int sandbox_wait(const struct paths *paths, const char *name, uint64_t timeout_ms, struct record *ret_record,
-	struct err *err);
+int sandbox_wait(const struct paths *paths, const char *name, uint64_t timeout_ms,
+	struct record *ret_record, struct err *err);

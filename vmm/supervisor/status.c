@@ -13,7 +13,7 @@
 #include "vmm/jail/jail.h"
 #include "vmm/supervisor/control.h"
 
-#define STATUS_WAIT_MS 1000
+#define STATUS_WAIT_MS	  1000
 #define HEARTBEAT_LATE_MS 20000
 
 static const struct {
@@ -53,19 +53,21 @@ static json_t *layer_names(uint64_t bits)
 
 static json_t *isolation_of(uint64_t bits)
 {
-	return json_pack("{s:o, s:o, s:o}", "asked", layer_names(status_isolation_asked()), "in_force",
-		layer_names(bits), "missing", layer_names(status_isolation_asked() & ~bits));
+	return json_pack("{s:o, s:o, s:o}", "asked", layer_names(status_isolation_asked()),
+		"in_force", layer_names(bits), "missing",
+		layer_names(status_isolation_asked() & ~bits));
 }
 
 static json_t *isolation(const struct record *record)
 {
-	return json_pack("{s:s, s:o, s:o}", "kind", "kvm", "vmm", isolation_of(record->isolation_vmm), "link",
-		isolation_of(record->isolation_link));
+	return json_pack("{s:s, s:o, s:o}", "kind", "kvm", "vmm",
+		isolation_of(record->isolation_vmm), "link", isolation_of(record->isolation_link));
 }
 
 static json_t *share(const struct spec_share *share)
 {
-	return json_pack("{s:s, s:s, s:b}", "host", share->host, "guest", share->guest, "readonly", share->readonly);
+	return json_pack("{s:s, s:s, s:b}", "host", share->host, "guest", share->guest, "readonly",
+		share->readonly);
 }
 
 static json_t *shares(const struct spec *spec)
@@ -84,10 +86,11 @@ static json_t *ports(const struct spec *spec)
 	for (size_t i = 0; i < spec->port_count; i++) {
 		const struct spec_port *port = &spec->ports[i];
 
-		json_array_append_new(array,
-			json_pack("{s:s, s:i, s:i, s:o}", "address", port->address, "host", port->host_port, "guest",
-				port->guest_port, "url",
-				json_sprintf("http://%s.localhost:%u", spec->name, port->host_port)));
+		json_array_append_new(
+			array, json_pack("{s:s, s:i, s:i, s:o}", "address", port->address, "host",
+				       port->host_port, "guest", port->guest_port, "url",
+				       json_sprintf("http://%s.localhost:%u", spec->name,
+					       port->host_port)));
 	}
 	return array;
 }
@@ -117,18 +120,21 @@ static json_t *degraded(const struct record *record, const struct status_live *l
 		json_array_append_new(array, json_string("device-faults"));
 	if (live && live->degraded_bits)
 		json_array_append_new(array, json_string("guest"));
-	if (live && record->state == LIFECYCLE_RUNNING && status_isolation_asked() & ~record->isolation_vmm)
+	if (live && record->state == LIFECYCLE_RUNNING &&
+		status_isolation_asked() & ~record->isolation_vmm)
 		json_array_append_new(array, json_string("isolation"));
 	return array;
 }
 
 static json_t *guest_word(const struct status_live *live)
 {
-	return json_pack("{s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "reported_by_guest", 1, "load1",
-		(double)live->load1_percent / 100.0, "memory_total_kib", (json_int_t)live->memory_total_kib,
-		"memory_free_kib", (json_int_t)live->memory_free_kib, "disk_free_kib", (json_int_t)live->disk_free_kib,
-		"processes", (json_int_t)live->processes, "degraded_bits", (json_int_t)live->degraded_bits,
-		"heartbeat_age_ms", (json_int_t)live->heartbeat_age_ms);
+	return json_pack("{s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "reported_by_guest", 1,
+		"load1", (double)live->load1_percent / 100.0, "memory_total_kib",
+		(json_int_t)live->memory_total_kib, "memory_free_kib",
+		(json_int_t)live->memory_free_kib, "disk_free_kib", (json_int_t)live->disk_free_kib,
+		"processes", (json_int_t)live->processes, "degraded_bits",
+		(json_int_t)live->degraded_bits, "heartbeat_age_ms",
+		(json_int_t)live->heartbeat_age_ms);
 }
 
 static json_t *number_or_null(uint64_t number)
@@ -143,7 +149,8 @@ static json_t *time_or_null(uint64_t unix_s)
 	char text[32];
 	struct tm tm;
 
-	if (!unix_s || !gmtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+	if (!unix_s || !gmtime_r(&t, &tm) ||
+		!strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
 		return json_null();
 	return json_string(text);
 }
@@ -152,14 +159,15 @@ static uint64_t uptime(const struct record *record, bool alive)
 {
 	uint64_t now = (uint64_t)time(NULL);
 
-	return alive && record->started_at && now > record->started_at ? now - record->started_at : 0;
+	return alive && record->started_at && now > record->started_at ? now - record->started_at
+								       : 0;
 }
 
 static void add_session(json_t *data, const struct record *record, const struct status_live *live)
 {
 	json_object_set_new(data, "command", json_from_texts(record->spec.command));
-	json_object_set_new(
-		data, "exit_code", record->exit_code >= 0 ? json_integer(record->exit_code) : json_null());
+	json_object_set_new(data, "exit_code",
+		record->exit_code >= 0 ? json_integer(record->exit_code) : json_null());
 	json_object_set_new(data, "session_running", json_boolean(live && live->session_running));
 	if (live && live->heartbeats)
 		json_object_set_new(data, "guest", guest_word(live));
@@ -172,9 +180,10 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 	json_t *data = json_object();
 
 	json_object_set_new(data, "name", json_string(spec->name));
-	json_object_set_new(data, "state", json_string(died ? "failed" : lifecycle_name(record->state)));
 	json_object_set_new(
-		data, "reason", json_string(died ? "its supervisor ended without a word" : record->reason));
+		data, "state", json_string(died ? "failed" : lifecycle_name(record->state)));
+	json_object_set_new(data, "reason",
+		json_string(died ? "its supervisor ended without a word" : record->reason));
 	json_object_set_new(data, "backend", json_string("kvm"));
 	json_object_set_new(data, "instance", json_string(record->instance));
 	json_object_set_new(data, "image", json_string(spec->image));
@@ -189,9 +198,11 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 	json_object_set_new(data, "started_at", time_or_null(record->started_at));
 	json_object_set_new(data, "ended_at", alive ? json_null() : time_or_null(record->ended_at));
 	json_object_set_new(data, "uptime_s", json_integer((json_int_t)uptime(record, alive)));
-	json_object_set_new(data, "supervisor_pid", number_or_null(alive ? (uint64_t)record->supervisor.pid : 0));
+	json_object_set_new(data, "supervisor_pid",
+		number_or_null(alive ? (uint64_t)record->supervisor.pid : 0));
 	json_object_set_new(data, "vmm_pid", number_or_null(alive ? (uint64_t)record->vmm.pid : 0));
-	json_object_set_new(data, "link_pid", number_or_null(alive ? (uint64_t)record->link.pid : 0));
+	json_object_set_new(
+		data, "link_pid", number_or_null(alive ? (uint64_t)record->link.pid : 0));
 	json_object_set_new(data, "pgid", number_or_null(alive ? (uint64_t)record->pgid : 0));
 	json_object_set_new(data, "health", json_string(health(record, live, alive)));
 	json_object_set_new(data, "degraded", degraded(record, live));
@@ -236,7 +247,8 @@ static json_t *unreadable(const char *name, const struct err *err)
 	if (spec_init(&record.spec) < 0)
 		return NULL;
 	snprintf(record.spec.name, sizeof(record.spec.name), "%s", name);
-	snprintf(record.reason, sizeof(record.reason), "%.*s", (int)sizeof(record.reason) - 1, err->text);
+	snprintf(record.reason, sizeof(record.reason), "%.*s", (int)sizeof(record.reason) - 1,
+		err->text);
 	data = status_data(&record, NULL, false);
 	record_finish(&record);
 	return data;

@@ -28,9 +28,10 @@
 #define TERM_WAIT_MS 5000
 #define KILL_WAIT_MS 10000
 #define LOCK_WAIT_MS 5000
-#define ANSWER_SLACK_MS 25000 /* what the supervisor may need beyond the grace: TERM, KILL, verify */
+#define ANSWER_SLACK_MS                                                                            \
+	25000 /* what the supervisor may need beyond the grace: TERM, KILL, verify */
 #define CONNECT_TRIES_MS 3000 /* a supervisor that is being born or is dying */
-#define POLL_MS 20
+#define POLL_MS		 20
 
 static void sleep_poll(void)
 {
@@ -85,7 +86,8 @@ static bool wait_members_gone(const struct record *record, uint64_t timeout_ms)
 	return true;
 }
 
-static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void append(char *text, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void append(char *text, size_t size, const char *format, ...)
 {
@@ -105,29 +107,33 @@ static int report_survivors(const struct record *record, struct err *err)
 	char list[256] = "";
 
 	for (int i = 0; i < count; i++)
-		append(list, sizeof(list), "%s%d %s%s", i ? ", " : "", (int)members[i].id.pid, members[i].command,
+		append(list, sizeof(list), "%s%d %s%s", i ? ", " : "", (int)members[i].id.pid,
+			members[i].command,
 			members[i].state == 'D' ? " (in uninterruptible sleep)" : "");
 	err_set(err, -EDEADLK, "sandbox %s: these processes survived KILL: %s", record->spec.name,
 		count ? list : "one that holds its lock and is not of its group");
-	err_next_step(err, "look at them with `ps -o pid,stat,wchan:30,cmd -g %d`;
-	return -EDEADLK; a host restart ends them",
+	err_next_step(err,
+		"look at them with `ps -o pid,stat,wchan:30,cmd -g %d`; a restart of the host ends them",
 		(int)record->pgid);
+	return -EDEADLK;
 }
 
 /* Asks the supervisor; 0 when it says that all is gone. */
-static int ask(const struct paths *paths, const struct record *record, uint64_t grace_ms, const char *reason,
-	struct err *err)
+static int ask(const struct paths *paths, const struct record *record, uint64_t grace_ms,
+	const char *reason, struct err *err)
 {
 	_cleanup_json_ json_t *request = NULL;
 	_cleanup_close_ int fd = -1;
 	int r;
 
 	if (process_id_stopped(&record->supervisor))
-		return err_set(err, -ETIME, "sandbox %s: its supervisor is stopped (SIGSTOP)", record->spec.name);
+		return err_set(err, -ETIME, "sandbox %s: its supervisor is stopped (SIGSTOP)",
+			record->spec.name);
 	r = control_connect(paths, record->spec.name, &fd, err);
 	if (r < 0)
 		return r;
-	request = json_pack("{s:s, s:I, s:s}", "op", "stop", "grace_ms", (json_int_t)grace_ms, "reason", reason);
+	request = json_pack("{s:s, s:I, s:s}", "op", "stop", "grace_ms", (json_int_t)grace_ms,
+		"reason", reason);
 	if (!request)
 		return err_set(err, -EINVAL, "stop: the reason is not text");
 	r = control_call(fd, request, grace_ms + ANSWER_SLACK_MS, NULL, NULL, err);
@@ -148,7 +154,8 @@ static void end_by_force(const struct record *record)
 }
 
 /* The caller holds the lock and nothing lives: the record and the folders say so from now on. */
-static int clean_up(const struct paths *paths, struct record *record, const char *reason, struct err *err)
+static int clean_up(
+	const struct paths *paths, struct record *record, const char *reason, struct err *err)
 {
 	enum lifecycle_state next;
 	char path[PATH_MAX];
@@ -157,8 +164,8 @@ static int clean_up(const struct paths *paths, struct record *record, const char
 	if (lifecycle_is_live(record->state) || record->state == LIFECYCLE_QUARANTINED) {
 		r = lifecycle_next(record->state, LIFECYCLE_CLEANED, true, &next);
 		if (r < 0)
-			return err_set(err, r, "sandbox %s: no way out of state %s", record->spec.name,
-				lifecycle_name(record->state));
+			return err_set(err, r, "sandbox %s: no way out of state %s",
+				record->spec.name, lifecycle_name(record->state));
 		record->state = next;
 		snprintf(record->reason, sizeof(record->reason), "%s", reason);
 		record->ended_at = (uint64_t)time(NULL);
@@ -177,8 +184,8 @@ static int clean_up(const struct paths *paths, struct record *record, const char
 }
 
 /* Whoever holds the lock has ended, or ends within wait_ms; then clean_up(). */
-static int settle(const struct paths *paths, struct record *record, const char *reason, uint64_t wait_ms, int *ret_lock,
-	struct err *err)
+static int settle(const struct paths *paths, struct record *record, const char *reason,
+	uint64_t wait_ms, int *ret_lock, struct err *err)
 {
 	_cleanup_close_ int lock = -1;
 	struct record fresh;
@@ -202,7 +209,8 @@ static int settle(const struct paths *paths, struct record *record, const char *
 }
 
 /* A supervisor may be just starting (no socket yet) or just ending: give it a moment before force. */
-static int ask_patiently(const struct paths *paths, struct record *record, uint64_t grace_ms, const char *reason)
+static int ask_patiently(
+	const struct paths *paths, struct record *record, uint64_t grace_ms, const char *reason)
 {
 	uint64_t end = clock_monotonic_ms() + CONNECT_TRIES_MS;
 
@@ -224,8 +232,8 @@ static int ask_patiently(const struct paths *paths, struct record *record, uint6
 	}
 }
 
-static int stop_living(const struct paths *paths, struct record *record, uint64_t grace_ms, const char *reason,
-	int *ret_lock, struct err *err)
+static int stop_living(const struct paths *paths, struct record *record, uint64_t grace_ms,
+	const char *reason, int *ret_lock, struct err *err)
 {
 	int r = ask_patiently(paths, record, grace_ms, reason);
 	const char *note = "its supervisor ended without a word";
@@ -241,8 +249,8 @@ static int stop_living(const struct paths *paths, struct record *record, uint64_
 	return r == 0 ? ports_check_bindable(&record->spec, err) : r;
 }
 
-static int stop_and_lock(const struct paths *paths, const char *name, uint64_t grace_ms, const char *reason,
-	int *ret_lock, struct err *err)
+static int stop_and_lock(const struct paths *paths, const char *name, uint64_t grace_ms,
+	const char *reason, int *ret_lock, struct err *err)
 {
 	struct record record;
 	int r = registry_load(paths, name, &record, err);
@@ -256,7 +264,8 @@ static int stop_and_lock(const struct paths *paths, const char *name, uint64_t g
 	return r;
 }
 
-int sandbox_stop(const struct paths *paths, const char *name, uint64_t grace_ms, const char *reason, struct err *err)
+int sandbox_stop(const struct paths *paths, const char *name, uint64_t grace_ms, const char *reason,
+	struct err *err)
 {
 	return stop_and_lock(paths, name, grace_ms, reason, NULL, err);
 }
@@ -281,7 +290,8 @@ int sandbox_clean_stale(const struct paths *paths, const char *name, struct err 
 	if (r < 0)
 		return r;
 	was_live = lifecycle_is_live(record.state);
-	r = was_live ? settle(paths, &record, "its supervisor ended without a word", 0, NULL, err) : 0;
+	r = was_live ? settle(paths, &record, "its supervisor ended without a word", 0, NULL, err)
+		     : 0;
 	record_finish(&record);
 	return r == -EBUSY ? 0 : r < 0 ? r : was_live;
 }
