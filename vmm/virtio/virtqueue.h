@@ -19,8 +19,9 @@
 
 #include "vmm/machine/memory.h"
 
-#define VIRTQUEUE_SIZE_MAX	  256 /* what the device offers as QueueNumMax; a power of two */
-#define VIRTQUEUE_CHAIN_BYTES_MAX (64ull << 20) /* all descriptors of one chain together */
+#define VIRTQUEUE_SIZE_MAX 256 /* what the device offers as QueueNumMax; a power of two */
+/* All descriptors of one chain together. Free-page reporting has the longest: 32 blocks of 4 MiB. */
+#define VIRTQUEUE_CHAIN_BYTES_MAX (256ull << 20)
 
 struct virtqueue {
 	const struct guest_memory *memory; /* borrowed */
