@@ -4,8 +4,26 @@
 #include <string.h>
 
 const struct command *const command_table[] = {
-	&command_version,
+	&command_start,
+	&command_run,
+	&command_stop,
+	&command_restart,
+	&command_rm,
+	&command_ls,
+	&command_status,
+	&command_wait,
+	&command_inspect,
+	&command_exec,
+	&command_shell,
+	&command_attach,
+	&command_logs,
+	&command_console,
+	&command_ports,
+	&command_doctor,
+	&command_prune,
 	&command_completion,
+	&command_version,
+	&command_names,
 	NULL,
 };
 

@@ -9,34 +9,34 @@
 
 #define KEY_MAX 64
 
-static json_t *json_of(const struct document *d)
+struct document *document_of_json(struct json_t *json)
 {
-	return (json_t *)d;
+	return (struct document *)json;
 }
 
-static struct document *document_of(json_t *j)
+struct json_t *document_json(const struct document *d)
 {
-	return (struct document *)j;
+	return (struct json_t *)d;
 }
 
 struct document *document_object(void)
 {
-	return document_of(json_object());
+	return document_of_json(json_object());
 }
 
 struct document *document_list(void)
 {
-	return document_of(json_array());
+	return document_of_json(json_array());
 }
 
 void document_destroy(struct document *d)
 {
-	json_decref(json_of(d));
+	json_decref(document_json(d));
 }
 
 struct document *document_copy(const struct document *d)
 {
-	return d ? document_of(json_deep_copy(json_of(d))) : NULL;
+	return d ? document_of_json(json_deep_copy(document_json(d))) : NULL;
 }
 
 int document_parse(const char *text, size_t len, struct document **ret, struct err *err)
@@ -50,7 +50,7 @@ int document_parse(const char *text, size_t len, struct document **ret, struct e
 	if (!j)
 		return err_set(err, -EPROTO, "the answer is not JSON: line %d: %s", where.line,
 			where.text);
-	*ret = document_of(j);
+	*ret = document_of_json(j);
 	return 0;
 }
 
@@ -71,40 +71,40 @@ static json_t *json_text(const char *text)
 
 void document_set_text(struct document *d, const char *key, const char *text)
 {
-	json_object_set_new(json_of(d), key, text ? json_text(text) : json_null());
+	json_object_set_new(document_json(d), key, text ? json_text(text) : json_null());
 }
 
 void document_set_int(struct document *d, const char *key, int64_t value)
 {
-	json_object_set_new(json_of(d), key, json_integer(value));
+	json_object_set_new(document_json(d), key, json_integer(value));
 }
 
 void document_set_bool(struct document *d, const char *key, bool value)
 {
-	json_object_set_new(json_of(d), key, json_boolean(value));
+	json_object_set_new(document_json(d), key, json_boolean(value));
 }
 
 void document_set_child(struct document *d, const char *key, struct document *child)
 {
-	json_object_set_new(json_of(d), key, child ? json_of(child) : json_null());
+	json_object_set_new(document_json(d), key, child ? document_json(child) : json_null());
 }
 
 void document_append(struct document *list, struct document *child)
 {
-	json_array_append_new(json_of(list), json_of(child));
+	json_array_append_new(document_json(list), document_json(child));
 }
 
 void document_append_text(struct document *list, const char *text)
 {
-	json_array_append_new(json_of(list), json_text(text));
+	json_array_append_new(document_json(list), json_text(text));
 }
 
 /* "a.b.c" from the object at j, borrowed. */
 static json_t *find(const struct document *d, const char *path)
 {
-	json_t *j = json_of(d);
+	json_t *j = document_json(d);
 
-	while (j) {
+	while (j && path) {
 		size_t len = strcspn(path, ".");
 		char key[KEY_MAX];
 
@@ -145,17 +145,17 @@ const struct document *document_child(const struct document *d, const char *path
 {
 	json_t *j = find(d, path);
 
-	return json_is_null(j) ? NULL : document_of(j);
+	return json_is_null(j) ? NULL : document_of_json(j);
 }
 
 size_t document_count(const struct document *list)
 {
-	return json_array_size(json_of(list));
+	return json_array_size(document_json(list));
 }
 
 const struct document *document_at(const struct document *list, size_t index)
 {
-	return document_of(json_array_get(json_of(list), index));
+	return document_of_json(json_array_get(document_json(list), index));
 }
 
 static void show_value(json_t *j, char *out, size_t size)
@@ -191,13 +191,13 @@ const char *document_show(const struct document *d, const char *path, char *out,
 bool document_next(const struct document *object, void **iterator, const char **ret_key,
 	const struct document **ret_value)
 {
-	json_t *j = json_of(object);
+	json_t *j = document_json(object);
 
 	*iterator = *iterator ? json_object_iter_next(j, *iterator) : json_object_iter(j);
 	if (!*iterator)
 		return false;
 	*ret_key = json_object_iter_key(*iterator);
-	*ret_value = document_of(json_object_iter_value(*iterator));
+	*ret_value = document_of_json(json_object_iter_value(*iterator));
 	return true;
 }
 
@@ -206,7 +206,7 @@ int document_print(FILE *out, const struct document *d, bool compact)
 	size_t flags = compact ? JSON_COMPACT : JSON_INDENT(2);
 
 	/* Control and invisible characters leave as \u escapes, so that a terminal may be given the document as it is. */
-	if (json_dumpf(json_of(d), out, flags | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) < 0 ||
+	if (json_dumpf(document_json(d), out, flags | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) < 0 ||
 		fputc('\n', out) < 0)
 		return -EIO;
 	return fflush(out) ? -EIO : 0;
@@ -224,5 +224,5 @@ struct document *document_envelope(const char *kind, struct document *data)
 
 char *document_dump(const struct document *d)
 {
-	return json_dumps(json_of(d), JSON_COMPACT | JSON_ENCODE_ANY);
+	return json_dumps(document_json(d), JSON_COMPACT | JSON_ENCODE_ANY);
 }

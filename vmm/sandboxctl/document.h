@@ -21,6 +21,11 @@
 #define DOCUMENT_API_VERSION "sandboxctl/v1"
 
 struct document;
+struct json_t; /* jansson's, as the supervisor's library gives and takes it */
+
+/* The same tree under both names; ownership stays as it was. */
+struct document *document_of_json(struct json_t *json);
+struct json_t *document_json(const struct document *d);
 
 struct document *document_object(void);
 struct document *document_list(void);
@@ -47,7 +52,7 @@ const struct document *document_child(
 	const struct document *d, const char *path); /* NULL if missing */
 size_t document_count(const struct document *list);
 const struct document *document_at(const struct document *list, size_t index);
-/* A value as a person reads it (numbers and truth values too), into out; gives out. Lists: joined by spaces. */
+/* A value as a person reads it (numbers and truth values too), into out; gives out. Lists: joined by spaces. A NULL path: d itself. */
 const char *document_show(const struct document *d, const char *path, char *out, size_t size);
 
 /* Walks an object's members. *iterator starts as NULL; false at the end. */

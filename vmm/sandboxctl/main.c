@@ -101,7 +101,7 @@ static int run_verb(struct invocation *in, int argc, char *const *argv)
 	r = options_parse(c->options, c->tail, argc, argv, &in->options, &err);
 	if (r == -EOPNOTSUPP)
 		return report_failure(
-			in, (struct failure){ EXIT_USAGE, "not_available", "arguments" }, &err);
+			in, (struct failure){ EXIT_USAGE, "not-available", "arguments" }, &err);
 	if (r < 0)
 		return report_usage(in, &err);
 	if (options_flag(&in->options, "help")) {

@@ -10,6 +10,7 @@
 
 #include "vmm/base/fdio.h"
 #include "vmm/sandboxctl/terminal_filter.h"
+#include "vmm/supervisor/control.h"
 
 #define PIECE_MAX 4096
 
@@ -79,7 +80,8 @@ int report_usage(const struct invocation *in, const struct err *err)
 
 int report_general(const struct invocation *in, const char *stage, const struct err *err)
 {
-	return report_failure(in, (struct failure){ EXIT_GENERAL, "failed", stage }, err);
+	return report_failure(
+		in, (struct failure){ EXIT_GENERAL, control_error_word(err->code), stage }, err);
 }
 
 int report_document(const char *kind, struct document *data)

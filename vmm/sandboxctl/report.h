@@ -12,7 +12,7 @@
 struct failure {
 	enum exit_code
 		code; /* of management verbs; becomes 125 where the verb's code is the guest's */
-	const char *error; /* typed word: "no_such_sandbox"; scripts compare it */
+	const char *error; /* typed word: "no-such-sandbox"; scripts compare it */
 	const char *stage; /* where: arguments, lookup, prepare, launch, guest, stop, ... */
 };
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "vmm/base/array.h"
+#include "vmm/sandboxctl/status_view.h"
+#include "vmm/sandboxctl/target.h"
+#include "vmm/supervisor/status.h"
+
+static const struct option_def options[] = { OPTION_JSON, OPTIONS_COMMON };
+
+/* Fields that are one value each, in the order shown. */
+static const char *const fields[] = { "name", "state", "reason", "health", "degraded", "backend",
+	"instance", "image", "kernel", "tier", "cpus", "memory_mib", "started_at", "uptime_s",
+	"supervisor_pid", "vmm_pid", "pgid" };
+
+static void print_field(const char *label, const char *text)
+{
+	if (text[0])
+		printf("%-15s %s\n", label, text);
+}
+
+static void print_shares(const struct document *status)
+{
+	const struct document *workspace = document_child(status, "workspace"),
+			      *shares = document_child(status, "shares");
+	char text[STATUS_TEXT_MAX];
+
+	if (workspace)
+		print_field("workspace", status_share(workspace, text, sizeof(text)));
+	for (size_t i = 0; i < document_count(shares); i++)
+		print_field("share", status_share(document_at(shares, i), text, sizeof(text)));
+}
+
+static void print_ports(const struct document *status)
+{
+	const struct document *ports = document_child(status, "ports");
+	char one[96], url[128], text[256];
+
+	for (size_t i = 0; i < document_count(ports); i++) {
+		const struct document *port = document_at(ports, i);
+
+		snprintf(text, sizeof(text), "%s  %s", status_port(port, one, sizeof(one)),
+			status_port_url(status, port, url, sizeof(url)));
+		print_field("port", text);
+	}
+}
+
+/* H4: what was asked for and what is in force, by process. */
+static void print_isolation(const struct document *status)
+{
+	static const char *const processes[] = { "vmm", "link" };
+	char kind[64], layers[512], missing[512], path[64], text[1200];
+
+	print_field("isolation", document_show(status, "isolation.kind", kind, sizeof(kind)));
+	for (size_t i = 0; i < ARRAY_SIZE(processes); i++) {
+		snprintf(path, sizeof(path), "isolation.%s.in_force", processes[i]);
+		document_show(status, path, layers, sizeof(layers));
+		snprintf(path, sizeof(path), "isolation.%s.missing", processes[i]);
+		document_show(status, path, missing, sizeof(missing));
+		snprintf(text, sizeof(text), "%s: %s%s%s", processes[i],
+			layers[0] ? layers : "none yet", missing[0] ? "; not in force: " : "",
+			missing);
+		print_field("", text);
+	}
+}
+
+static int print_status(const struct document *status)
+{
+	char text[STATUS_TEXT_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		print_field(fields[i], document_show(status, fields[i], text, sizeof(text)));
+	print_shares(status);
+	print_ports(status);
+	print_isolation(status);
+	return EXIT_OK;
+}
+
+static int run(struct invocation *in)
+{
+	_cleanup_document_ struct document *status = NULL;
+	struct target target;
+	struct err err = {};
+	json_t *json = NULL;
+	int code = target_find_word(in, 0, &target);
+
+	if (code)
+		return code;
+	if (status_of(&target.paths, target.name, &json, &err) < 0)
+		return report_general(in, "lookup", &err);
+	status = document_of_json(json);
+	return in->json ? report_document("Sandbox", document_copy(status)) : print_status(status);
+}
+
+const struct command command_status = {
+	.name = "status",
+	.words_help = "[NAME]",
+	.summary = "Show a sandbox's state, shares, ports and isolation",
+	.options = options,
+	.words = WORDS_NAME,
+	.words_max = 1,
+	.run = run,
+};

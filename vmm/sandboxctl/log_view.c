@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/sandboxctl/log_view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/sandboxctl/terminal_filter.h"
+#include "vmm/supervisor/registry.h"
+
+#define PIECE		 16384
+#define LOOK_INTERVAL_MS 200
+
+struct view {
+	int fd;
+	uint64_t offset;
+	bool raw;
+	struct terminal_filter filter;
+};
+
+/* Everything from offset to the end that is there now. */
+static int show_rest(struct view *v)
+{
+	uint8_t piece[PIECE];
+
+	for (;;) {
+		ssize_t n = pread(v->fd, piece, sizeof(piece), (off_t)v->offset);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		r = report_guest_bytes(&v->filter, v->raw, piece, (size_t)n);
+		if (r < 0)
+			return r;
+		v->offset += (uint64_t)n;
+	}
+}
+
+/* The log is capped: when it was cut, what is there now begins anew. */
+static void notice_cut(struct view *v)
+{
+	struct stat s;
+
+	if (fstat(v->fd, &s) == 0 && (uint64_t)s.st_size < v->offset)
+		v->offset = 0;
+}
+
+/* The offset at which the last `lines` lines begin. */
+static int seek_lines(struct view *v, uint64_t lines)
+{
+	uint8_t piece[PIECE];
+	struct stat s;
+	uint64_t at, seen = 0;
+
+	if (fstat(v->fd, &s) < 0)
+		return -errno;
+	at = (uint64_t)s.st_size;
+	if (!lines) {
+		v->offset = at;
+		return 0;
+	}
+	while (at) {
+		size_t len = at < PIECE ? (size_t)at : PIECE;
+		ssize_t n = pread(v->fd, piece, len, (off_t)(at - len));
+
+		if (n < 0)
+			return -errno;
+		for (size_t i = (size_t)n; i > 0; i--) {
+			/* The last byte's line end closes a line, it does not begin one. */
+			if (piece[i - 1] == '\n' && at - len + i < (uint64_t)s.st_size &&
+				++seen >= lines) {
+				v->offset = at - len + i;
+				return 0;
+			}
+		}
+		at -= len;
+	}
+	v->offset = 0;
+	return 0;
+}
+
+static void pause_ms(long ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+static int follow(const struct target *target, struct view *v)
+{
+	bool alive = true;
+	int r = 0;
+
+	while (r == 0 && alive) {
+		alive = registry_is_locked(&target->paths, target->name) == 1;
+		notice_cut(v);
+		r = show_rest(v);
+		if (r == 0 && alive)
+			pause_ms(LOOK_INTERVAL_MS);
+	}
+	return r;
+}
+
+static int open_log(const struct target *target, const char *file, int *ret_fd, struct err *err)
+{
+	char path[PATH_MAX];
+	int fd, r = paths_of_state(&target->paths, target->name, file, path, err);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_set(err, -errno, "sandbox %s: no %s yet: %s", target->name, file,
+			strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+int log_view(const struct invocation *in, const struct target *target, const char *file)
+{
+	const char *lines_text = options_value(&in->options, "lines");
+	struct view v = { .fd = -1, .raw = options_flag(&in->options, "raw") };
+	_cleanup_close_ int fd = -1;
+	struct err err = {};
+	uint64_t lines = 0;
+	int r;
+
+	if (lines_text && !parse_u64(lines_text, 0, UINT32_MAX, &lines)) {
+		err_set(&err, -EINVAL, "--lines %.40s: not a number", lines_text);
+		return report_usage(in, &err);
+	}
+	r = open_log(target, file, &fd, &err);
+	if (r < 0)
+		return report_general(in, "log", &err);
+	v.fd = fd;
+	report_guest_filter_init(&v.filter);
+	if (lines_text)
+		r = seek_lines(&v, lines);
+	if (r == 0)
+		r = show_rest(&v);
+	if (r == 0 && options_flag(&in->options, "follow"))
+		r = follow(target, &v);
+	if (r == 0 || r == -EPIPE)
+		return EXIT_OK;
+	err_set(&err, r, "%s: %s", file, strerror(-r));
+	return report_general(in, "log", &err);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/sandboxctl/start_run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "vmm/base/array.h"
+#include "vmm/sandboxctl/kvm_fitness.h"
+#include "vmm/sandboxctl/status_view.h"
+#include "vmm/sandboxctl/target.h"
+#include "vmm/sandboxctl/terminal_filter.h"
+#include "vmm/supervisor/control.h"
+#include "vmm/supervisor/start.h"
+
+#define PATH_NOTES_MAX 8
+
+int start_check_kvm(const struct invocation *in, const struct paths *paths)
+{
+	char vmm_path[PATH_MAX];
+	struct kvm_measurement m;
+	struct err err = {};
+	int r = paths_find_program("sandbox-vmm", vmm_path, &err);
+
+	if (r == 0)
+		r = kvm_measure_cached(vmm_path, paths->runtime, &m, &err);
+	if (r < 0)
+		return report_failure(
+			in, (struct failure){ EXIT_NO_HYPERVISOR, "no-hypervisor", "kvm" }, &err);
+	if (m.fitness == KVM_FIT)
+		return 0;
+	kvm_fitness_explain(&m, &err);
+	return report_failure(
+		in, (struct failure){ EXIT_NO_HYPERVISOR, "no-hypervisor", "kvm" }, &err);
+}
+
+static void show_progress(void *data, const char *stage, const char *text)
+{
+	(void)stage;
+	report_progress(data, "%s", text);
+}
+
+/* The typed words of what start.h says it may give. */
+static int launch_failed(
+	const struct invocation *in, int code, const char *stage, const struct err *err)
+{
+	struct failure failure = { EXIT_GENERAL, control_error_word(code), stage };
+
+	if (code == -EEXIST)
+		failure.error = "other-workspace";
+	else if (code == -EADDRINUSE)
+		failure.error = "port-taken";
+	else if (strcmp(stage, "kernel") == 0 || strcmp(stage, "image") == 0)
+		failure.code = EXIT_IMAGE;
+	return report_failure(in, failure, err);
+}
+
+int start_launch(const struct invocation *in, struct start_plan *plan, struct document **ret_status)
+{
+	char stage[START_STAGE_MAX] = "launch";
+	json_t *status = NULL;
+	struct err err = {};
+	int r;
+
+	report_progress(in, "starting %s", plan->spec.name);
+	r = sandbox_start(
+		&plan->paths, &plan->spec, show_progress, (void *)in, stage, &status, &err);
+	report_progress_end(in);
+	if (r < 0)
+		return launch_failed(in, r, stage, &err);
+	if (ret_status)
+		*ret_status = document_of_json(status);
+	else
+		json_decref(status);
+	return 0;
+}
+
+int start_replace(const struct invocation *in, const struct start_plan *plan)
+{
+	struct err err = {};
+	int r;
+
+	report_progress(in, "ending the old %s", plan->spec.name);
+	r = sandbox_stop(
+		&plan->paths, plan->spec.name, START_GRACE_MS, "replaced by start --fresh", &err);
+	report_progress_end(in);
+	if (r == -EDEADLK)
+		return report_failure(
+			in, (struct failure){ EXIT_GENERAL, "survived", "verify" }, &err);
+	return r < 0 && r != -ENOENT ? report_general(in, "stop", &err) : 0;
+}
+
+void start_announce(const struct invocation *in, const struct document *status)
+{
+	const struct document *ports = document_child(status, "ports");
+	char name[64], one[96], url[128];
+
+	if (in->json)
+		return;
+	fprintf(stderr, "sandbox %s runs\n", document_show(status, "name", name, sizeof(name)));
+	for (size_t i = 0; i < document_count(ports); i++) {
+		const struct document *port = document_at(ports, i);
+
+		fprintf(stderr, "  %s  %s\n", status_port(port, one, sizeof(one)),
+			status_port_url(status, port, url, sizeof(url)));
+	}
+}
+
+/* Folders that image `host` has anyway. */
+static bool in_host_image(const char *folder)
+{
+	static const char *const roots[] = { "/usr/", "/bin", "/sbin", "/lib", "/snap/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++)
+		if (strncmp(folder, roots[i], strlen(roots[i])) == 0)
+			return true;
+	return false;
+}
+
+static bool below(const char *folder, const char *root)
+{
+	size_t len = root ? strlen(root) : 0;
+
+	return len && strncmp(folder, root, len) == 0 &&
+	       (folder[len] == '/' || folder[len] == '\0');
+}
+
+static bool shared(const struct spec *spec, const char *folder)
+{
+	if (below(folder, spec->workspace.host))
+		return true;
+	for (size_t i = 0; i < spec->share_count; i++)
+		if (below(folder, spec->shares[i].host))
+			return true;
+	return false;
+}
+
+static bool worth_a_note(const struct spec *spec, const char *folder)
+{
+	struct stat s;
+
+	return folder[0] == '/' && !in_host_image(folder) && !shared(spec, folder) &&
+	       stat(folder, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+void start_note_path(const struct invocation *in, const struct spec *spec)
+{
+	const char *path = getenv("PATH");
+	_cleanup_free_ char *copy = path ? strdup(path) : NULL;
+	char *rest = copy, *folder;
+	char shown[256], quoted[PATH_MAX + 8];
+	int notes = 0;
+
+	if (in->json)
+		return;
+	while (rest && (folder = strsep(&rest, ":")) && notes < PATH_NOTES_MAX) {
+		if (!worth_a_note(spec, folder))
+			continue;
+		if (!notes++)
+			fputs("not in the guest, though in your PATH; -v brings a folder with what it needs:\n",
+				stderr);
+		report_shell_quote(folder, quoted, sizeof(quoted));
+		fprintf(stderr, "  %s\n", terminal_filter_text(quoted, shown, sizeof(shown)));
+	}
+}
