@@ -15,14 +15,15 @@ echo package >"$kernel/package"
 # The stand-in runs the command itself, unless $work/mode says how else to end.
 cat >"$work/bin/qemu-system-x86_64" <<'STUB'
 #!/bin/bash
-echo run >>"$STAND_IN/runs"
+echo $$ >>"$STAND_IN/runs"
 control=$(printf '%s\n' "$@" | sed -n 's/^local,path=\(.*\),mount_tag=control,.*/\1/p')
 case $(cat "$STAND_IN/mode") in
 abort) ulimit -c 0; kill -ABRT $$ ;;
 abort-once) echo normal >"$STAND_IN/mode"; echo "assertion failed" >&2; ulimit -c 0; kill -ABRT $$ ;;
 vanish) exit 1 ;;
-hang) exec sleep 60 ;;
+hang) : >"$control/started"; exec sleep 60 ;;
 esac
+: >"$control/started"
 bash "$control/command"
 echo $? >"$control/status"
 STUB
@@ -51,6 +52,17 @@ expect 125 2 abort true
 expect 125 1 vanish true
 expect 124 1 hang true
 grep -q 'LIMIT=2' "$work/log"
+
+# A signal ends the machine as well.
+rm -f "$work/runs"
+LIMIT=60 "$top/tests/testbed/run" 'exec sleep 60' >"$work/log" 2>&1 &
+until [ -s "$work/runs" ]; do sleep 0.1; done
+kill $!
+status=0
+wait $! || status=$?
+[ "$status" = 143 ] || { echo "TERM: status $status"; exit 1; }
+sleep 0.5
+! kill -0 "$(cat "$work/runs")" 2>/dev/null || { echo "the machine outlived its script"; exit 1; }
 
 rm -rf "$XDG_CACHE_HOME/sandboxctl/testbed"
 echo normal >"$work/mode"
