@@ -119,8 +119,24 @@ test_initramfs() {
 	check "a kernel without modules has an empty order" same "$(inside "$second" modules/order)" ""
 }
 
+# Old files go, those used last stay.
+test_pruning() {
+	local i used
+	for i in $(seq 40); do
+		mkdir "$XDG_CACHE_HOME/sandboxctl/initramfs/old$i"
+		touch -d "2020-01-01 00:$i" "$XDG_CACHE_HOME/sandboxctl/initramfs/old$i/used"
+	done
+	used=$("$images/initramfs/build" --kernel built-in --agent "$work/agent")
+	echo newest >"$work/agent"
+	"$images/initramfs/build" --kernel built-in --agent "$work/agent" >/dev/null
+	check "as many stay as were meant to" same "$(find "$XDG_CACHE_HOME/sandboxctl/initramfs" -mindepth 1 -maxdepth 1 | wc -l)" 32
+	check "what was used stays" test -e "$used"
+	check "the oldest is gone" test ! -e "$XDG_CACHE_HOME/sandboxctl/initramfs/old1"
+}
+
 make_package
 make_package_manager
 export PATH=$work/bin:$PATH
 test_fetch
 test_initramfs
+test_pruning
