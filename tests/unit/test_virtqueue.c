@@ -438,6 +438,7 @@ static void test_signals_by_flag(void **state)
 	assert_true(virtq_driver_request(&rig->driver, "a", 1, 0, 0, false) >= 0);
 	assert_true(virtq_driver_needs_kick(&rig->driver));
 	assert_int_equal(virtqueue_pop(&rig->vq, &rig->chain), 1);
+	assert_false(virtqueue_should_signal(&rig->vq)); /* nothing was pushed yet */
 	virtqueue_want_kick(&rig->vq, false);
 	virtqueue_push(&rig->vq, rig->chain.head, 0);
 	assert_true(virtqueue_should_signal(&rig->vq));

@@ -299,7 +299,7 @@ bool virtqueue_should_signal(struct virtqueue *vq)
 	uint16_t old = vq->signalled_used, fresh = vq->next_used, event;
 	const uint8_t *avail;
 
-	if (!vq->size || (vq->signalled_valid && old == fresh))
+	if (!vq->size || old == fresh)
 		return false;
 	/* used.idx must be visible before the driver's wish is read: else both sides sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
