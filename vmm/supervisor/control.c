@@ -33,7 +33,7 @@ static const struct {
 	[CONTROL_STATUS] = { "status", 0 },
 	[CONTROL_EXEC] = { "exec", FIELD_ARGV | FIELD_SIZE | FIELD_USER },
 	[CONTROL_ATTACH] = { "attach", FIELD_SIZE },
-	[CONTROL_COPY_OUT] = { "copy_out", FIELD_PATH | FIELD_USER },
+	[CONTROL_COPY_OUT] = { "copy_out", FIELD_PATH | FIELD_USER | FIELD_FLAGS },
 	[CONTROL_COPY_IN] = { "copy_in", FIELD_PATH | FIELD_USER | FIELD_FLAGS },
 	[CONTROL_FORWARD] = { "forward", FIELD_PORT },
 	[CONTROL_VSOCK] = { "vsock", FIELD_PORT },
@@ -94,8 +94,11 @@ static void read_exec(struct json_reader *r, struct control_request *request)
 	request->environment = json_get_texts(r, "env", SPEC_WORDS_MAX, SPEC_WORD_LEN_MAX);
 	request->cwd = take_text(r, json_get_text_or(r, "cwd", SPEC_PATH_LEN_MAX, ""));
 	request->tty = json_get_bool_or(r, "tty", false);
-	if (!r->failed && !request->argv[0])
-		json_reader_fail(r, "field argv is empty");
+	request->shell = json_get_bool_or(r, "shell", false);
+	request->login = json_get_bool_or(r, "login", false);
+	request->clean_env = json_get_bool_or(r, "clean_env", false);
+	if (!r->failed && !request->argv[0] != request->shell)
+		json_reader_fail(r, "field argv is %s", request->shell ? "not empty" : "empty");
 }
 
 static void read_fields(struct json_reader *r, struct control_request *request)

@@ -9,9 +9,10 @@
  *
  * Requests: {"op": OP, ...}
  *   status                                      data: status.h
- *   exec    argv[] env[]? cwd? user? tty? rows? cols?   answers with a stream fd
+ *   exec    argv[] env[]? cwd? user? tty? rows? cols? shell? login? clean_env?   answers with a stream fd
+ *           (shell: argv is empty, the user's login shell)
  *   attach  rows? cols?                         stream fd of the main command; error "not-found" where there is none
- *   copy_out path user?                         stream fd
+ *   copy_out path user? flags?                  stream fd; flags: enum protocol_copy_flag
  *   copy_in  path user? flags?                  stream fd
  *   forward port                                fd: raw bytes to the guest's 127.0.0.1:port
  *   vsock   port                                fd: raw bytes to a vsock port of the guest
@@ -56,7 +57,7 @@ struct control_request {
 	char *cwd, *user; /* exec, copies: "" for the default */
 	char *path; /* copies */
 	char *reason; /* stop: one line, printable; "" */
-	bool tty;
+	bool tty, shell, login, clean_env;
 	uint16_t rows, cols;
 	uint32_t port;
 	uint32_t flags;

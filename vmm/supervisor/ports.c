@@ -74,7 +74,7 @@ static int open_one(const struct spec_port *port, int *ret_fd, struct err *err)
 
 int ports_open(const struct spec *spec, int ret_fds[static SPEC_PORTS_MAX], struct err *err)
 {
-	int fds[SPEC_PORTS_MAX];
+	int fds[SPEC_PORTS_MAX] = {};
 
 	for (size_t i = 0; i < spec->port_count; i++) {
 		int r = open_one(&spec->ports[i], &fds[i], err);
@@ -91,7 +91,7 @@ int ports_open(const struct spec *spec, int ret_fds[static SPEC_PORTS_MAX], stru
 
 int ports_check_bindable(const struct spec *spec, struct err *err)
 {
-	int fds[SPEC_PORTS_MAX];
+	int fds[SPEC_PORTS_MAX] = {};
 	int r = ports_open(spec, fds, err);
 
 	for (size_t i = 0; r == 0 && i < spec->port_count; i++)

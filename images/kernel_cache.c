@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "images/kernel_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "images/digest.h"
+#include "images/kernel/extract.h"
+#include "vmm/base/array.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/fdio.h"
+
+/* Short names; the first of a name that is in the cache is meant. NULL is the default. */
+static const struct {
+	const char *wanted, *folder;
+} short_names[] = {
+	{ NULL, "debian-6.1-generic" },
+	{ NULL, "debian-6.12-generic" },
+	{ NULL, "minimal" },
+	{ "generic", "debian-6.1-generic" },
+	{ "generic", "debian-6.12-generic" },
+	{ "cloud", "debian-6.1-cloud" },
+	{ "cloud", "debian-6.12-cloud" },
+	{ "6.1", "debian-6.1-generic" },
+	{ "6.12", "debian-6.12-generic" },
+	{ "6.1-generic", "debian-6.1-generic" },
+	{ "6.12-generic", "debian-6.12-generic" },
+	{ "6.1-cloud", "debian-6.1-cloud" },
+	{ "6.12-cloud", "debian-6.12-cloud" },
+};
+
+static int format(char out[static PATH_MAX], struct err *err, const char *pattern, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int format(char out[static PATH_MAX], struct err *err, const char *pattern, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, pattern);
+	n = vsnprintf(out, PATH_MAX, pattern, args);
+	va_end(args);
+	return n < 0 || n >= PATH_MAX
+		       ? err_set(err, -ENAMETOOLONG, "kernel: the path %.64s... is too long", out)
+		       : 0;
+}
+
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A folder as fetch and build make them. The unpacked file is preferred. */
+static int choose_folder(
+	const char *folder, const char *name, struct kernel_choice *ret, struct err *err)
+{
+	struct kernel_choice choice = {};
+	char modules[PATH_MAX];
+	int r = format(choice.image, err, "%s/%s", folder, "vmlinux");
+
+	if (r == 0 && !is_file(choice.image))
+		r = format(choice.image, err, "%s/%s", folder, "vmlinuz");
+	if (r == 0)
+		r = format(modules, err, "%s/%s", folder, "modules");
+	if (r < 0)
+		return r;
+	if (!is_file(choice.image))
+		return err_set(err, -ENOENT, "kernel %s: neither vmlinux nor vmlinuz is in %s",
+			name, folder);
+	snprintf(choice.name, sizeof(choice.name), "%.255s", name);
+	snprintf(choice.folder, sizeof(choice.folder), "%s", is_folder(modules) ? folder : "");
+	*ret = choice;
+	return 0;
+}
+
+static int choose_path(const char *path, struct kernel_choice *ret, struct err *err)
+{
+	struct kernel_choice choice = {};
+	char full[PATH_MAX], modules[PATH_MAX];
+	int r;
+
+	if (!realpath(path, full))
+		return err_set(err, -errno, "kernel %s: %s", path, strerror(errno));
+	if (is_folder(full))
+		return choose_folder(full, path, ret, err);
+	if (!is_file(full))
+		return err_set(err, -EINVAL, "kernel %s: neither a file nor a folder", path);
+	snprintf(choice.name, sizeof(choice.name), "%.255s", path);
+	strcpy(choice.image, full);
+	strcpy(choice.folder, full);
+	*strrchr(choice.folder, '/') = '\0';
+	r = format(modules, err, "%s/%s", choice.folder, "modules");
+	if (r < 0)
+		return r;
+	if (!is_folder(modules))
+		choice.folder[0] = '\0';
+	*ret = choice;
+	return 0;
+}
+
+static int not_in_cache(const char *cache, const char *wanted, struct err *err)
+{
+	err_set(err, -ENOENT, "kernel %s: not in %s/kernels", wanted ? wanted : "(default)", cache);
+	if (wanted && strcmp(wanted, "minimal") == 0)
+		err_next_step(err, "images/kernel/build brings it (5 to 7 minutes, once)");
+	else
+		err_next_step(err,
+			"images/kernel/fetch brings the default one; `cloud` and `6.12` are its arguments");
+	return -ENOENT;
+}
+
+static bool names_are_equal(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+int kernel_cache_find(
+	const char *cache, const char *wanted, struct kernel_choice *ret, struct err *err)
+{
+	char folder[PATH_MAX];
+
+	if (wanted && strchr(wanted, '/'))
+		return choose_path(wanted, ret, err);
+	for (size_t i = 0; i < ARRAY_SIZE(short_names); i++) {
+		if (!names_are_equal(wanted, short_names[i].wanted))
+			continue;
+		if (format(folder, err, "%s/kernels/%s", cache, short_names[i].folder) == 0 &&
+			is_folder(folder))
+			return choose_folder(folder, short_names[i].folder, ret, err);
+	}
+	if (wanted && *wanted && wanted[0] != '.' &&
+		format(folder, err, "%s/kernels/%s", cache, wanted) == 0 && is_folder(folder))
+		return choose_folder(folder, wanted, ret, err);
+	return not_in_cache(cache, wanted, err);
+}
+
+static bool is_elf(int fd)
+{
+	char magic[4];
+
+	return fdio_pread_full(fd, magic, sizeof(magic), 0) == 0 &&
+	       memcmp(magic, "\177ELF", 4) == 0;
+}
+
+/* cache/vmlinux/by-stat/KEY, a link to ../SHA256. */
+static int key_path(const char *cache, const char *image, const struct stat *st,
+	char ret_path[static PATH_MAX], struct err *err)
+{
+	char hex[DIGEST_HEX_LEN + 1];
+	struct digest *digest;
+	int r = digest_create(&digest);
+
+	if (r < 0)
+		return err_set(err, r, "kernel %s: out of memory", image);
+	digest_add_stat(digest, image, st);
+	r = digest_final(digest, hex);
+	digest_destroy(digest);
+	return r < 0 ? err_set(err, r, "kernel %s: OpenSSL failed", image)
+		     : format(ret_path, err, "%s/vmlinux/by-stat/%s", cache, hex);
+}
+
+/* Unpacks into a file without a name that gets its own at the end, so that nobody sees half of one. */
+static int unpack(const char *folder, const char *target, int image_fd, struct err *err)
+{
+	_cleanup_close_ int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char source[64];
+	int r;
+
+	if (fd < 0)
+		return err_set(
+			err, -errno, "folder %s: cannot make a file: %s", folder, strerror(errno));
+	r = kernel_extract(image_fd, fd, err);
+	if (r < 0)
+		return r;
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, source, AT_FDCWD, target, AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "file %s: %s", target, strerror(errno));
+	return 0;
+}
+
+static int remember(const char *key, const char *hex, struct err *err)
+{
+	char target[DIGEST_HEX_LEN + 8], temporary[PATH_MAX];
+
+	snprintf(target, sizeof(target), "../%s", hex);
+	if (snprintf(temporary, sizeof(temporary), "%s.%d", key, (int)getpid()) >=
+		(int)sizeof(temporary))
+		return err_set(err, -ENAMETOOLONG, "file %s: its path is too long", key);
+	unlink(temporary);
+	if (symlink(target, temporary) < 0 || rename(temporary, key) < 0)
+		return err_set(err, -errno, "file %s: %s", key, strerror(errno));
+	return 0;
+}
+
+static int open_unpacked(const char *cache, const char *key, const char *name, int image_fd,
+	int *ret_fd, struct err *err)
+{
+	char folder[PATH_MAX], by_stat[PATH_MAX], target[PATH_MAX], hex[DIGEST_HEX_LEN + 1];
+	int r = format(folder, err, "%s/%s", cache, "vmlinux");
+
+	if (r == 0)
+		r = format(by_stat, err, "%s/%s", folder, "by-stat");
+	if (r == 0 && (r = fdio_mkdir_parents(by_stat, 0700)) < 0)
+		return err_set(err, r, "folder %s: cannot make it: %s", by_stat, strerror(-r));
+	if (r == 0)
+		r = digest_of_file(image_fd, hex, err);
+	if (r == 0)
+		r = format(target, err, "%s/%s", folder, hex);
+	if (r == 0 && !is_file(target))
+		r = unpack(folder, target, image_fd, err);
+	if (r < 0)
+		return err_prefix(err, r, "kernel %s", name);
+	*ret_fd = open(target, O_RDONLY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_set(err, -errno, "file %s: %s", target, strerror(errno));
+	return remember(key, hex, err);
+}
+
+int kernel_cache_open(
+	const char *cache, const struct kernel_choice *choice, int *ret_fd, struct err *err)
+{
+	_cleanup_close_ int image = open(choice->image, O_RDONLY | O_CLOEXEC | O_NOCTTY),
+			    unpacked = -1;
+	char key[PATH_MAX];
+	struct stat st;
+	int r;
+
+	if (image < 0 || fstat(image, &st) < 0)
+		return err_set(err, -errno, "kernel %s: %s", choice->image, strerror(errno));
+	if (is_elf(image)) {
+		*ret_fd = TAKE_FD(image);
+		return 0;
+	}
+	r = key_path(cache, choice->image, &st, key, err);
+	if (r < 0)
+		return r;
+	unpacked = open(key, O_RDONLY | O_CLOEXEC);
+	if (unpacked < 0 || !is_elf(unpacked)) {
+		close_keeping_errno(TAKE_FD(unpacked));
+		r = open_unpacked(cache, key, choice->name, image, &unpacked, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_fd = TAKE_FD(unpacked);
+	return 0;
+}
