@@ -273,11 +273,14 @@ static void test_faults_and_output_are_told(void **state)
 		.on_console = tell_console,
 		.data = &told,
 	};
+	struct loop *loop;
 	struct virtq_driver queue;
 	struct devices *devices;
 	char text[8] = {};
 
 	assert_int_equal(pipe(told.pipe), 0);
+	assert_int_equal(loop_create(&loop), 0);
+	config.loop = loop;
 	config.console_fd = told.pipe[1]; /* no regular file: just written */
 	assert_int_equal(devices_create(&config, &devices, NULL), 0);
 	assert_int_equal(devices_count(devices), 3);
@@ -295,6 +298,7 @@ static void test_faults_and_output_are_told(void **state)
 	assert_int_equal(told.device, 1);
 	assert_int_equal(told.faults, 1);
 	devices_destroy(devices);
+	loop_destroy(loop);
 	close(told.pipe[0]);
 	close(told.pipe[1]);
 }

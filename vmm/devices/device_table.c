@@ -31,6 +31,7 @@ struct device_loop {
 	struct devices *devices;
 	pthread_t thread;
 	bool running;
+	bool borrowed; /* the loop is the caller's */
 };
 
 struct device_slot {
@@ -73,6 +74,17 @@ static int add_loop(struct devices *devices, struct err *err)
 		return err_set(err, r, "devices: cannot make a loop: %s", strerror(-r));
 	entry->devices = devices;
 	devices->loop_count++;
+	return 0;
+}
+
+static int add_common_loop(struct devices *devices, struct err *err)
+{
+	if (!devices->config.loop)
+		return add_loop(devices, err);
+	devices->loops[0] = (struct device_loop){
+		.loop = devices->config.loop, .devices = devices, .borrowed = true
+	};
+	devices->loop_count = 1;
 	return 0;
 }
 
@@ -293,7 +305,7 @@ int devices_create(const struct devices_config *config, struct devices **ret, st
 	devices->machine = config->machine;
 	devices->config = *config;
 	devices->serial_irq_fd = -1;
-	r = add_loop(devices, err);
+	r = add_common_loop(devices, err);
 	for (size_t i = 0; i < ARRAY_SIZE(device_table) && r >= 0; i++) {
 		log_debug("devices: %s", device_table[i].name);
 		r = device_table[i].add(devices, err);
@@ -321,13 +333,17 @@ static void *run_loop(void *data)
 static int start_loop(struct device_loop *entry, unsigned int index)
 {
 	char ours[16] = "", name[32] = "devices"; /* 15 count */
+	pthread_attr_t attr;
 	int r;
 
 	pthread_getname_np(pthread_self(), ours, sizeof(ours));
 	if (index)
 		snprintf(name, sizeof(name), "share %u", index - 1);
 	pthread_setname_np(pthread_self(), name);
-	r = pthread_create(&entry->thread, NULL, run_loop, entry);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, DEVICES_STACK_BYTES);
+	r = pthread_create(&entry->thread, &attr, run_loop, entry);
+	pthread_attr_destroy(&attr);
 	pthread_setname_np(pthread_self(), ours);
 	if (r)
 		return -r;
@@ -376,7 +392,8 @@ void devices_destroy(struct devices *devices)
 		serial_finish(&devices->serial);
 	close_keeping_errno(devices->serial_irq_fd);
 	for (unsigned int i = 0; i < devices->loop_count; i++)
-		loop_destroy(devices->loops[i].loop);
+		if (!devices->loops[i].borrowed)
+			loop_destroy(devices->loops[i].loop);
 	free(devices);
 }
 

@@ -40,6 +40,9 @@ struct devices_share {
 
 struct devices_config {
 	struct machine *machine; /* borrowed */
+	/* The loop that the thread `devices` runs: the caller may have sources of its own on it (signals, the lifeline).
+	 * Borrowed, may be NULL: then one is made. */
+	struct loop *loop;
 	/* What serial and console print. A regular file is kept below the cap (V10), anything else just written. -1: none. */
 	int console_fd; /* borrowed */
 	uint64_t console_cap_bytes; /* 0: DEVICES_CONSOLE_CAP_BYTES */
@@ -55,6 +58,8 @@ struct devices_config {
 	void (*on_console)(void *data, const void *bytes, size_t len);
 	void *data;
 };
+
+#define DEVICES_STACK_BYTES (256u << 10) /* of each loop thread */
 
 struct devices;
 
