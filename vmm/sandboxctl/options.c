@@ -117,7 +117,7 @@ static int add_hit(const struct parse *p, const struct option_def *def, const ch
 	if (!def->repeats)
 		for (size_t i = 0; i < p->out->hit_count; i++)
 			if (p->out->hits[i].def == def && def->value &&
-				strcmp(p->out->hits[i].value, value))
+				strcmp(p->out->hits[i].value, value) != 0)
 				return err_set(p->err, -EINVAL,
 					"--%s was given twice, with different values", def->name);
 	p->out->hits[p->out->hit_count++] = (struct option_hit){ .def = def, .value = value };

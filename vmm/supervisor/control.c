@@ -195,7 +195,7 @@ static json_t *text_or_escaped(const char *text)
 
 	if (json)
 		return json;
-	for (i = 0; text[i] && i < sizeof(ascii) - 1; i++)
+	for (i = 0; i < sizeof(ascii) - 1 && text[i]; i++)
 		ascii[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
 	ascii[i] = '\0';
 	return json_string(ascii);

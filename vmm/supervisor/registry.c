@@ -327,7 +327,7 @@ int registry_find_workspace(const struct paths *paths, uint64_t device, uint64_t
 	uint64_t best_started = 0;
 	int r = registry_list(paths, &names, NULL);
 
-	for (char **p = names; r == 0 && *p; p++) {
+	for (char **p = names; r == 0 && p && *p; p++) {
 		struct record record;
 		bool lives;
 
