@@ -10,6 +10,7 @@
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "vmm/base/array.h"
@@ -36,6 +37,8 @@ static const struct seccomp_rule rules[] = {
 	CALL(sched_yield, "locks"),
 	CALL(set_robust_list, "thread start"),
 	CALL(rseq, "thread start"),
+	CALL(seccomp, "vCPU threads narrow themselves further; a filter can only take away"),
+	CALL_IF(prctl, 0, PR_SET_NO_NEW_PRIVS, "libseccomp says it before each filter"),
 	CALL(getpid, "abort"),
 	CALL(gettid, "pthread_kill"),
 	/* the loops */

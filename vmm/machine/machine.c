@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "vmm/base/array.h"
@@ -320,8 +321,6 @@ static bool prepare_thread(struct machine *machine, const struct vcpu *vcpu)
 		machine_request_end(machine, MACHINE_END_DEVICE);
 		return false;
 	}
-	if (vcpu->id == 0 && machine->config.on_first_run)
-		machine->config.on_first_run(machine->config.data);
 	return true;
 }
 
@@ -336,28 +335,40 @@ static void *run_vcpu(void *data)
 	return NULL;
 }
 
-/* vCPU threads take the kick and nothing else: all other signals are the main thread's. */
+/* A thread has its creator's name at first; so no thread needs a call of its own for it (prctl is not in its table). */
+static int create_named_thread(
+	struct machine *machine, struct vcpu_thread *thread, const pthread_attr_t *attr)
+{
+	char own[16] = "", name[16];
+	int r;
+
+	snprintf(name, sizeof(name), "vcpu%u", thread->vcpu->id);
+	prctl(PR_GET_NAME, own, 0, 0, 0);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
+	r = pthread_create(&machine->threads[thread->vcpu->id], attr, run_vcpu, thread);
+	prctl(PR_SET_NAME, own, 0, 0, 0);
+	return r;
+}
+
 static int create_thread(
-	struct machine *machine, struct vcpu *vcpu, pthread_attr_t *attr, struct err *err)
+	struct machine *machine, struct vcpu *vcpu, const pthread_attr_t *attr, struct err *err)
 {
 	struct vcpu_thread *thread = malloc(sizeof(*thread));
-	char name[16];
 	int r;
 
 	if (!thread)
 		return err_set(err, -ENOMEM, "vCPU %u: no memory", vcpu->id);
 	*thread = (struct vcpu_thread){ machine, vcpu };
-	r = pthread_create(&machine->threads[vcpu->id], attr, run_vcpu, thread);
+	r = create_named_thread(machine, thread, attr);
 	if (r) {
 		free(thread);
 		return err_set(err, -r, "vCPU %u: no thread: %s", vcpu->id, strerror(r));
 	}
-	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
-	pthread_setname_np(machine->threads[vcpu->id], name);
 	machine->thread_count++;
 	return 0;
 }
 
+/* vCPU threads take the kick and nothing else: all other signals are the main thread's. */
 int machine_start(struct machine *machine, struct err *err)
 {
 	pthread_attr_t attr;

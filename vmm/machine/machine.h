@@ -31,8 +31,6 @@ struct machine_config {
 	void (*on_end)(void *data, enum machine_end end);
 	/* Called in each vCPU's thread when the gate opens, before its first KVM_RUN (a narrower jail). May be NULL. */
 	int (*on_vcpu_thread)(void *data, struct err *err);
-	/* Called in vCPU 0's thread right before its first KVM_RUN. May be NULL. */
-	void (*on_first_run)(void *data);
 	void *data;
 };
 
