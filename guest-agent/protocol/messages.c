@@ -198,7 +198,7 @@ static bool mount_valid(const struct protocol_mount *m)
 	if (m->msize && (m->msize < 4096 || m->msize > (1u << 20)))
 		return false;
 	/* Tags go into mount options, or after /dev/disk/...: one plain word. */
-	if (!m->tag[0] || strpbrk(m->tag, ",/ \n"))
+	if (!m->tag[0] || m->tag[strcspn(m->tag, ",/ \n")])
 		return false;
 	return m->role == PROTOCOL_ROLE_PLAIN ? protocol_path_valid(m->target) : !m->target[0];
 }
@@ -270,7 +270,7 @@ static bool welcome_valid(const struct protocol_welcome *m)
 		return false;
 	if ((m->flags & ~(uint32_t)PROTOCOL_WELCOME_SUDO) || m->root > PROTOCOL_ROOT_HOST)
 		return false;
-	if (m->folder[0] && strcmp(m->folder, "/") != 0 && !protocol_path_valid(m->folder))
+	if (m->folder[0] && strcmp(m->folder, "/") && !protocol_path_valid(m->folder))
 		return false;
 	return name_valid(m->instance) && name_valid(m->hostname) && name_valid(m->user);
 }
