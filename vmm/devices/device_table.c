@@ -18,6 +18,7 @@
 #include "vmm/devices/balloon.h"
 #include "vmm/devices/blk.h"
 #include "vmm/devices/console.h"
+#include "vmm/devices/p9.h"
 #include "vmm/devices/power.h"
 #include "vmm/devices/rng.h"
 #include "vmm/devices/serial.h"
@@ -58,6 +59,7 @@ struct devices {
 	struct balloon balloon;
 	struct vsock_device *vsock;
 	struct blk disks[DEVICES_DISKS_MAX];
+	struct p9 *shares[DEVICES_SHARES_MAX];
 };
 
 static struct loop *common_loop(const struct devices *devices)
@@ -268,11 +270,17 @@ static int add_shares(struct devices *devices, struct err *err)
 	if (config->share_count > DEVICES_SHARES_MAX)
 		return err_set(err, -ENOSPC, "shares: more than %d", DEVICES_SHARES_MAX);
 	for (size_t i = 0; i < config->share_count; i++) {
+		const struct devices_share *share = &config->shares[i];
 		int r = add_loop(devices, err);
 
 		if (r < 0)
 			return r;
-		return err_set(err, -ENOTSUP, "share %s: no 9p device yet", config->shares[i].tag);
+		r = p9_create(share->config, share->tag, &devices->shares[i], err);
+		if (r >= 0)
+			r = add_virtio(devices, &p9_device_ops, devices->shares[i],
+				devices->loops[devices->loop_count - 1].loop, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -388,6 +396,8 @@ void devices_destroy(struct devices *devices)
 	for (unsigned int i = 0; i < devices->slot_count; i++)
 		virtio_mmio_finish(&devices->slots[i].mmio);
 	vsock_destroy(devices->vsock);
+	for (unsigned int i = 0; i < DEVICES_SHARES_MAX; i++)
+		p9_destroy(devices->shares[i]);
 	if (devices->serial_ready)
 		serial_finish(&devices->serial);
 	close_keeping_errno(devices->serial_irq_fd);
