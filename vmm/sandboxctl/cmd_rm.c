@@ -2,11 +2,13 @@
 #include <errno.h>
 
 #include "vmm/sandboxctl/ending.h"
+#include "vmm/sandboxctl/project.h"
+#include "vmm/supervisor/registry.h"
 #include "vmm/supervisor/start.h"
 
 static const struct option_def options[] = {
 	{ "all", 'a', NULL, "every sandbox of this user" },
-	{ "force", 'f', NULL, "no error where there is no such sandbox" },
+	{ "force", 'f', NULL, "also one of another folder; no error where there is none" },
 	{ "workspace", 0, "DIR", "the workspace of the sandbox, where it is not this folder's" },
 	{ "grace", 0, "TIME", "what the guest gets for an orderly end (default 10s)" },
 	OPTION_JSON,
@@ -19,7 +21,7 @@ static int remove_one(const struct invocation *in, const struct target *target, 
 	struct err err = {};
 	int r, code = 0;
 
-	if (!options_flag(&in->options, "all"))
+	if (!options_flag(&in->options, "all") && !options_flag(&in->options, "force"))
 		code = ending_check_folder(in, target, options_value(&in->options, "workspace"));
 	if (code)
 		return code;
@@ -33,14 +35,19 @@ static int remove_one(const struct invocation *in, const struct target *target, 
 	return EXIT_OK;
 }
 
-/* With --force a name that is nobody's is well. */
-static bool nothing_to_remove(struct invocation *in)
+/* With --force a sandbox that is not there is well. */
+static bool nothing_to_remove(const struct invocation *in)
 {
 	const struct options *o = &in->options;
+	struct project project;
 	struct paths paths;
 
-	return options_flag(o, "force") && o->word_count == 1 && sandbox_name_valid(o->words[0]) &&
-	       paths_load(&paths, NULL) == 0 && registry_is_locked(&paths, o->words[0]) == -ENOENT;
+	if (!options_flag(o, "force") || options_flag(o, "all") || paths_load(&paths, NULL) < 0)
+		return false;
+	if (o->word_count == 0)
+		return project_find(&paths, ".", &project, NULL) == 0 && !project.has_sandbox;
+	return o->word_count == 1 && sandbox_name_valid(o->words[0]) &&
+	       registry_is_locked(&paths, o->words[0]) == -ENOENT;
 }
 
 static int run(struct invocation *in)
@@ -60,7 +67,7 @@ const struct command command_rm = {
 	.words_help = "[NAME ...]",
 	.summary = "Stop sandboxes and forget them: flags, logs and keys",
 	.details =
-		"The workspace is not touched. A sandbox of another folder is named together with its --workspace.",
+		"The workspace is not touched. A sandbox of another folder needs its --workspace named, or --force.",
 	.options = options,
 	.words = WORDS_NAMES,
 	.words_max = OPTIONS_WORDS_MAX,

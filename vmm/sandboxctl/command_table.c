@@ -16,6 +16,9 @@ const struct command *const command_table[] = {
 	&command_exec,
 	&command_shell,
 	&command_attach,
+	&command_ssh,
+	&command_ssh_config,
+	&command_cp,
 	&command_logs,
 	&command_console,
 	&command_ports,
@@ -24,6 +27,7 @@ const struct command *const command_table[] = {
 	&command_completion,
 	&command_version,
 	&command_names,
+	&command_ssh_proxy,
 	NULL,
 };
 

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandboxctl itself, end to end, against tests/lib/fake_supervisor: exec with pipes and with a terminal, attach and detach,
+ * copies with lying agents (H14), the filter (H6), JSON forms, exit codes. No machine is needed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "tests/lib/private_folder.h"
+#include "tests/lib/pty_driver.h"
+#include "vmm/base/array.h"
+#include "vmm/base/fdio.h"
+
+#define OUTPUT_MAX 65536
+#define ALARM_S	   100 /* nothing here may hang */
+
+static struct {
+	char folder[PATH_MAX], workspace[PATH_MAX + 8];
+	const char *ctl;
+	pid_t fake;
+	int fake_stdin;
+	char out[OUTPUT_MAX + 1], err[OUTPUT_MAX + 1];
+} t;
+
+static int remove_one(const char *path, const struct stat *s, int kind, struct FTW *where)
+{
+	(void)s;
+	(void)kind;
+	(void)where;
+	chmod(path, 0700);
+	return remove(path);
+}
+
+static void start_fake(bool tty, const char *command)
+{
+	int in[2], out[2];
+	char line[8];
+
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	t.fake = fork();
+	if (t.fake == 0) {
+		const char *argv[] = { getenv("FAKE_SUPERVISOR"), "box", t.workspace, "sh", "-c",
+			command, NULL };
+
+		if (!command)
+			argv[3] = NULL;
+		if (tty)
+			setenv("FAKE_TTY", "1", 1);
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		execv(argv[0], (char *const *)argv);
+		_exit(1);
+	}
+	close(in[0]);
+	close(out[1]);
+	t.fake_stdin = in[1];
+	assert_int_equal(read(out[0], line, 6), 6);
+	close(out[0]);
+}
+
+static void stop_fake(void)
+{
+	int status;
+
+	close(t.fake_stdin);
+	waitpid(t.fake, &status, 0);
+}
+
+static int setup(void **state)
+{
+	char path[PATH_MAX + 16];
+
+	(void)state;
+	t.ctl = getenv("SANDBOXCTL");
+	if (!t.ctl || !getenv("FAKE_SUPERVISOR")) {
+		fprintf(stderr, "SANDBOXCTL and FAKE_SUPERVISOR are unset: run by meson\n");
+		return -1;
+	}
+	alarm(ALARM_S);
+	if (!private_folder_make(t.folder))
+		return -1;
+	snprintf(path, sizeof(path), "%s/s", t.folder);
+	setenv("XDG_STATE_HOME", path, 1);
+	snprintf(path, sizeof(path), "%s/c", t.folder);
+	setenv("XDG_CACHE_HOME", path, 1);
+	unsetenv("XDG_RUNTIME_DIR");
+	setenv("TERM", "xterm", 1);
+	snprintf(path, sizeof(path), "%s/copy.log", t.folder);
+	setenv("FAKE_COPY_LOG", path, 1);
+	snprintf(t.workspace, sizeof(t.workspace), "%s/ws", t.folder);
+	mkdir(t.workspace, 0700);
+	return chdir(t.workspace);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	if (chdir("/") < 0)
+		return -1;
+	return nftw(t.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A line of sh, with $ctl as sandboxctl; gives its exit code, t.out and t.err what it wrote. */
+static int sh(const char *line)
+{
+	char out_path[PATH_MAX + 8], err_path[PATH_MAX + 8];
+	char *text;
+	size_t len;
+	pid_t pid;
+	int status;
+
+	snprintf(out_path, sizeof(out_path), "%s/out", t.folder);
+	snprintf(err_path, sizeof(err_path), "%s/err", t.folder);
+	setenv("ctl", t.ctl, 1);
+	pid = fork();
+	if (pid == 0) {
+		dup2(open(out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+		dup2(open(err_path, O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+		execl("/bin/bash", "bash", "-c", line, (char *)NULL);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	assert_int_equal(fdio_read_file(AT_FDCWD, out_path, OUTPUT_MAX, &text, &len), 0);
+	memcpy(t.out, text, len + 1);
+	free(text);
+	assert_int_equal(fdio_read_file(AT_FDCWD, err_path, OUTPUT_MAX, &text, &len), 0);
+	memcpy(t.err, text, len + 1);
+	free(text);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void test_exit_codes(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(
+		sh("$ctl exec box -- sh -c 'echo out; echo err >&2; exit 7' </dev/null"), 7);
+	assert_string_equal(t.out, "out\n");
+	assert_string_equal(t.err, "err\n");
+	assert_int_equal(sh("$ctl exec box true </dev/null"), 0);
+	assert_int_equal(sh("$ctl exec -- no-such-program </dev/null"), 127);
+	assert_int_equal(sh("$ctl exec -- / </dev/null"), 126);
+	assert_int_equal(sh("$ctl exec -- sh -c 'kill -9 $$' </dev/null"), 137);
+	assert_int_equal(sh("$ctl exec </dev/null"), 125);
+	assert_int_equal(sh("$ctl exec nobody -- true"), 125);
+	assert_int_equal(sh("$ctl status nobody"), 3);
+	assert_int_equal(sh("$ctl status --frob"), 2);
+	assert_int_equal(sh("cd / && $ctl status"), 3);
+	assert_int_equal(sh("$ctl exec -- yes | head -n1; exit ${PIPESTATUS[0]}"), 141);
+	assert_int_equal(sh("$ctl exec -e A=1 -e B='x y' -- sh -c 'echo $A-$B'"), 0);
+	assert_string_equal(t.out, "1-x y\n");
+	stop_fake();
+	assert_int_equal(sh("$ctl exec box -- true"), 125);
+	assert_non_null(strstr(t.err, "sandboxctl start box"));
+}
+
+static void test_bytes_are_untouched_in_pipes(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(
+		sh("printf 'a\\033]52;c;x\\007\\000\\377b' | $ctl exec box cat | od -An -c | tr -d ' \\n'"),
+		0);
+	assert_string_equal(t.out, "a033]52;c;x\\a\\0377b");
+	/* Both directions full, a reader that starts late: nothing may hang, nothing may be lost. */
+	assert_int_equal(
+		sh("head -c 9000000 /dev/zero | $ctl exec box cat | { sleep 0.3; wc -c; }"), 0);
+	assert_string_equal(t.out, "9000000\n");
+	assert_int_equal(
+		sh("for i in 1 2 3 4 5 6 7 8 9 10; do $ctl exec box sh -c \"echo $i\" </dev/null & done; wait"),
+		0);
+	assert_int_equal(strlen(t.out), 21);
+	stop_fake();
+}
+
+static void start_ctl(struct pty_driver *p, const char *line)
+{
+	const char *argv[] = { "/bin/sh", "-c", line, NULL };
+
+	setenv("ctl", t.ctl, 1);
+	assert_int_equal(pty_start(p, (char *const *)argv), 0);
+}
+
+static struct pty_driver pty;
+
+static void test_terminal(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	start_ctl(&pty,
+		"exec $ctl exec box -- bash -c 'trap \"echo got-INT\" INT; trap \"stty size\" WINCH; stty size; echo term=$TERM;"
+		"until [ \"$x\" = end ]; do read x; done; exit 5'");
+	assert_true(pty_expect(&pty, "24 80"));
+	assert_true(pty_expect(&pty, "term=xterm"));
+	assert_false(pty_is_cooked(&pty));
+	assert_int_equal(pty_type(&pty, "\003"), 0); /* ctrl-C belongs to the guest */
+	assert_true(pty_expect(&pty, "got-INT"));
+	assert_int_equal(pty_resize(&pty, 40, 100), 0);
+	assert_int_equal(pty_type(&pty, "x\n"), 0);
+	assert_true(pty_expect(&pty, "40 100"));
+	assert_int_equal(pty_type(&pty, "end\n"), 0);
+	assert_int_equal(pty_finish(&pty), 5);
+	stop_fake();
+}
+
+static void test_terminal_comes_back(void **state)
+{
+	static const int signals[] = { SIGTERM, SIGHUP, SIGSEGV };
+
+	(void)state;
+	start_fake(false, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		start_ctl(&pty, "exec $ctl exec box -- sh -c 'echo up; sleep 30'");
+		assert_true(pty_expect(&pty, "up"));
+		assert_false(pty_is_cooked(&pty));
+		kill(pty.pid, signals[i]);
+		for (int wait = 0; wait < 100 && !pty_is_cooked(&pty); wait++)
+			nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+		assert_true(pty_is_cooked(&pty));
+		/* A sanitizer turns SIGSEGV into an exit code of its own. */
+		if (signals[i] == SIGSEGV)
+			assert_int_not_equal(pty_finish(&pty), 0);
+		else
+			assert_int_equal(pty_finish(&pty), 128 + signals[i]);
+	}
+	stop_fake();
+}
+
+static void test_filter_on_a_terminal(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	start_ctl(&pty,
+		"exec $ctl exec box -- sh -c 'printf \"a\\033]52;c;x\\007b\\033]0;t\\007c\\033[1md\\033[?1049h\\n\"'");
+	assert_int_equal(pty_finish(&pty), 0);
+	assert_non_null(strstr(pty.output, "abc\033[1md\033[?1049h"));
+	assert_non_null(strstr(pty.output, "\033[?1049l")); /* left as it was found */
+	start_ctl(&pty, "exec $ctl exec --raw box -- sh -c 'printf \"a\\033]0;t\\007b\\n\"'");
+	assert_int_equal(pty_finish(&pty), 0);
+	assert_non_null(strstr(pty.output, "a\033]0;t\007b"));
+	stop_fake();
+}
+
+static void test_attach_and_detach(void **state)
+{
+	(void)state;
+	start_fake(true, "echo main; read x; echo said-$x; exit 4");
+	start_ctl(&pty, "exec $ctl attach");
+	assert_true(pty_expect(&pty, "main"));
+	assert_int_equal(pty_type(&pty, "a\020\021"), 0); /* ctrl-p ctrl-q */
+	assert_true(pty_expect(&pty, "detached"));
+	assert_int_equal(pty_finish(&pty), 0);
+	start_ctl(&pty, "exec $ctl attach box");
+	assert_true(pty_expect(&pty, "main"));
+	assert_int_equal(pty_type(&pty, "yes\n"), 0);
+	assert_true(pty_expect(&pty, "said-yes"));
+	assert_int_equal(pty_finish(&pty), 4);
+	stop_fake();
+}
+
+static void test_shell_without_a_terminal(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(sh("echo 'echo from-shell; exit 3' | $ctl shell"), 3);
+	assert_non_null(strstr(t.out, "from-shell"));
+	stop_fake();
+}
+
+/*
+ * Copies
+ */
+static void test_copy_out(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(
+		sh("umask 022; mkdir into && $ctl cp box:tree into && cd into/tree && cat a sub/up && stat -c '%n %a %Y' a sub "
+		   "&& ls -A"),
+		0);
+	assert_string_equal(
+		t.out, "alpha\nalpha\na 755 1000000000\nsub 700 1000000000\na\nempty\nsub\n");
+	assert_int_equal(sh("$ctl cp :tree renamed && cat renamed/a && ls"), 0);
+	assert_string_equal(t.out, "alpha\ninto\nrenamed\n");
+	assert_int_equal(
+		sh("$ctl cp box:tree into && ls -A into into/tree | grep -c sandboxctl-cp"),
+		1); /* nothing left over */
+	assert_int_equal(sh("$ctl cp box:refused ."), 1);
+	assert_int_equal(sh("$ctl cp a b"), 2);
+	assert_int_equal(sh("$ctl cp box:a box:b"), 2);
+	stop_fake();
+}
+
+static void test_copy_out_of_a_lying_agent(void **state)
+{
+	static const char *const lies[] = { "link-then-child", "too-deep", "too-much", "endless",
+		"two-tops", "dotdot" };
+	char line[256];
+
+	(void)state;
+	start_fake(false, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		snprintf(line, sizeof(line), "mkdir -p lie%zu/sub && $ctl cp box:%s lie%zu/sub", i,
+			lies[i], i);
+		assert_int_equal(sh(line), 1);
+		snprintf(line, sizeof(line),
+			"[ \"$(ls -A lie%zu)\" = sub ] && ! find . .. -name child -o -name evil | grep .",
+			i);
+		assert_int_equal(sh(line), 0);
+		assert_int_equal(sh("! find . -name '.sandboxctl-cp*' | grep ."), 0);
+	}
+	/* Links that lead out are left out and named; asked for, they are made. */
+	assert_int_equal(sh("mkdir links && $ctl cp box:links-out links"), 1);
+	assert_non_null(strstr(t.err, "left out: absolute\nleft out: climbing\n"));
+	assert_int_equal(sh("ls links/links-out"), 0);
+	assert_string_equal(t.out, "a\nfine\n");
+	assert_int_equal(
+		sh("$ctl cp --links box:links-out links && readlink links/links-out/absolute"), 0);
+	assert_string_equal(t.out, "/etc/passwd\n");
+	stop_fake();
+}
+
+/* What stands in the target is replaced, never written through; a folder's place taken by a link is an error. */
+static void test_copy_out_over_links(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(
+		sh("mkdir -p t/tree victim && echo precious >victim/file && ln -s ../../victim/file t/tree/a && "
+		   "$ctl cp box:tree t && cat victim/file && cat t/tree/a"),
+		0);
+	assert_string_equal(t.out, "precious\nalpha\n");
+	assert_int_equal(sh("mkdir u && ln -s ../victim u/tree && $ctl cp box:tree u"), 1);
+	assert_int_equal(sh("ls victim"), 0);
+	assert_string_equal(t.out, "file\n");
+	assert_int_equal(sh("ln -s victim by-link && $ctl cp box:tree by-link/"), 1);
+	assert_non_null(strstr(t.err, "symbolic link"));
+	stop_fake();
+}
+
+static void test_copy_in(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(
+		sh("mkdir -p src/d && printf 12345 >src/d/f && chmod 640 src/d/f && ln -s d/f src/l && mkfifo src/p; "
+		   "chmod 755 src src/d; $ctl cp src box:/tmp/; echo $?; sort $FAKE_COPY_LOG"),
+		0);
+	assert_string_equal(t.out,
+		"1\n1 d 755 0\n1 src 755 0\n2 f 640 5\n3 l 777 3\n4  0 0\n4  0 0\n5  0 0\ndata 12345\ndata d/f\n");
+	assert_non_null(strstr(t.err, "left out: p\n"));
+	assert_int_equal(sh("$ctl cp nothing box:/tmp/"), 1);
+	stop_fake();
+}
+
+/*
+ * JSON, one form on every path
+ */
+static void test_json_forms(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(sh("$ctl status nobody --json 2>/dev/null"), 3);
+	assert_string_equal(t.out,
+		"{\n  \"apiVersion\": \"sandboxctl/v1\",\n  \"kind\": \"Error\",\n  \"data\": {\n"
+		"    \"error\": \"no-such-sandbox\",\n    \"detail\": \"there is no sandbox nobody\",\n"
+		"    \"reason\": \"ENOENT\",\n    \"next_steps\": [\n      \"see: sandboxctl ls\"\n    ],\n"
+		"    \"stage\": \"lookup\"\n  }\n}\n");
+	assert_int_equal(sh("$ctl status --json"), 0);
+	assert_non_null(strstr(t.out, "\"kind\": \"Sandbox\""));
+	assert_non_null(strstr(t.out, "\"name\": \"box\""));
+	assert_int_equal(sh("$ctl ls --json"), 0);
+	assert_non_null(strstr(t.out, "\"kind\": \"SandboxList\""));
+	assert_int_equal(sh("$ctl ls -q; $ctl list --quiet"), 0);
+	assert_string_equal(t.out, "box\nbox\n");
+	assert_int_equal(sh("$ctl inspect"), 0);
+	assert_int_equal(sh("$ctl ports --json"), 0);
+	assert_string_equal(t.out,
+		"{\n  \"apiVersion\": \"sandboxctl/v1\",\n  \"kind\": \"PortList\",\n  \"data\": []\n}\n");
+	assert_int_equal(sh("$ctl version --json --wat"), 2);
+	assert_non_null(strstr(t.out, "\"error\": \"usage\""));
+	stop_fake();
+}
+
+/* A sandbox is its name and its workspace (H13); without NAME it is that of the folder. */
+static void test_which_sandbox(void **state)
+{
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(
+		sh("mkdir -p deep/er && cd deep/er && $ctl exec -- sh -c 'echo found'"), 0);
+	assert_string_equal(t.out, "found\n");
+	assert_int_equal(sh("mkdir -p ../other && cd ../other && $ctl start box --dry-run"), 1);
+	assert_non_null(strstr(t.err, "box"));
+	assert_int_equal(sh("cd ../other && $ctl rm box"), 1);
+	assert_non_null(strstr(t.err, "belongs to"));
+	assert_int_equal(sh("$ctl start Bad_Name --dry-run"), 2);
+	assert_int_equal(
+		sh("mkdir -p ../My_Proj/sub && touch ../My_Proj/.sandbox.json && cd ../My_Proj/sub && "
+		   "$ctl start --dry-run | grep -e '\"name\"' -e '\"host\"'"),
+		0);
+	assert_non_null(strstr(t.out, "\"name\": \"my-proj\""));
+	assert_non_null(strstr(t.out, "/My_Proj\""));
+	stop_fake();
+}
+
+static void test_start_flags(void **state)
+{
+	(void)state;
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --tier builder"), 2);
+	assert_non_null(strstr(t.err, "not available yet"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --image debian"), 2);
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --cpus 99"), 2);
+	assert_int_equal(
+		sh("cd ../other && echo 'K=V' >env && ln -sf env envlink && $ctl start --dry-run --env-file env | grep K=V"),
+		0);
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --env-file envlink"), 2);
+	assert_non_null(strstr(t.err, "symbolic link"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run -p 80:80 -p 127.0.0.1:80:81"), 2);
+}
+
+static void test_completion_is_a_script(void **state)
+{
+	(void)state;
+	assert_int_equal(sh("$ctl completion bash | bash -n"), 0);
+	assert_int_equal(sh("! $ctl completion bash | grep -e eval -e compgen"), 0);
+	start_fake(false, NULL);
+	/* What it offers: verbs, options, names; a hostile word expands nothing. */
+	assert_int_equal(
+		sh("PATH=${ctl%/*}:$PATH; source <($ctl completion bash); "
+		   "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sandboxctl; echo \"${COMPREPLY[*]}\"; }; "
+		   "try sandboxctl sta; try sandboxctl status --js; try sandboxctl exec b; try sandboxctl exec '$(touch pwned)'; "
+		   "try sandboxctl exec box -- b; ls pwned"),
+		2);
+	assert_string_equal(t.out, "start status\n--json\nbox\n\n\n");
+	stop_fake();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exit_codes),
+		cmocka_unit_test(test_bytes_are_untouched_in_pipes),
+		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_terminal_comes_back),
+		cmocka_unit_test(test_filter_on_a_terminal),
+		cmocka_unit_test(test_attach_and_detach),
+		cmocka_unit_test(test_shell_without_a_terminal),
+		cmocka_unit_test(test_copy_out),
+		cmocka_unit_test(test_copy_out_of_a_lying_agent),
+		cmocka_unit_test(test_copy_out_over_links),
+		cmocka_unit_test(test_copy_in),
+		cmocka_unit_test(test_json_forms),
+		cmocka_unit_test(test_which_sandbox),
+		cmocka_unit_test(test_start_flags),
+		cmocka_unit_test(test_completion_is_a_script),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
