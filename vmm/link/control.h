@@ -25,7 +25,6 @@
 
 #define LINK_OPERATIONS_MAX                                                                        \
 	256 /* EXEC, COPY_*, FORWARD and published connections at once, all together */
-#define LINK_STREAMS_MAX       512 /* vsock streams between this process and the VMM, all together */
 #define LINK_ATTACHMENTS_MAX   32 /* clients of the session at once */
 #define LINK_PUBLISHED_MAX     64 /* --publish */
 #define LINK_ALLOWED_PORTS_MAX 64 /* --allow-port */
@@ -58,6 +57,9 @@ enum link_op {
 };
 
 #define LINK_OP_LAST LINK_OP_HEALTH
+
+/* EVENT_SESSION_ENDED's value where the command never ran, or its stream was lost. */
+#define LINK_SESSION_FAILED 125
 
 enum link_flag {
 	/* SESSION_START: keep everything (with back-pressure) until the first attachment, for at most 30 s. */
