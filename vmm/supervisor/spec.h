@@ -15,8 +15,9 @@
 #include "vmm/base/parse.h"
 #include "vmm/supervisor/json.h"
 
-#define SPEC_SHARES_MAX	      16
-#define SPEC_PORTS_MAX	      32
+#define SPEC_SHARES_MAX                                                                            \
+	11 /* sandbox-vmm takes 16: these, the workspace, usr, etc, dpkg and tools */
+#define SPEC_PORTS_MAX	      20 /* each is an fd of sandbox-link: base/spawn.h takes 32 in all */
 #define SPEC_WORDS_MAX	      1024 /* of a command; of an environment */
 #define SPEC_WORD_LEN_MAX     32768
 #define SPEC_PATH_LEN_MAX     4095

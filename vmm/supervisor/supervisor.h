@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * One sandbox's supervisor, from the moment its spec is known to its end.
+ */
+#include "vmm/supervisor/spec.h"
+
+/*
+ * Takes the lock, prepares, spawns, serves, ends, cleans up. progress_fd is written as progress.h says and closed; -1:
+ * nobody follows. The spec is taken over. Gives the process's exit code.
+ */
+int supervisor_run(struct spec *spec, int progress_fd);
