@@ -44,6 +44,11 @@ struct place {
 	char name[NAME_MAX + 1]; /* "": the folder itself is meant */
 };
 
+static void close_place(struct place *place)
+{
+	close_keeping_errno(place->folder_fd);
+}
+
 static void note_left_out(void *data, const char *name)
 {
 	struct copy *c = data;
@@ -232,15 +237,14 @@ static int receive(struct copy *c, const struct place *place, int proc_fd, int s
 static int copy_out(struct copy *c, int proc_fd)
 {
 	unsigned int flags = options_flag(&c->in->options, "follow") ? PROTOCOL_COPY_FOLLOW : 0;
-	_cleanup_close_ int folder_fd = -1, stream_fd = -1;
+	_cleanup_(close_place) struct place place = { .folder_fd = -1 };
+	_cleanup_close_ int stream_fd = -1;
 	struct copy_wire wire = {};
-	struct place place = { .folder_fd = -1 };
 	struct err err = {};
 	int r, code;
 
 	if (open_target(c->target.path, &place, &err) < 0)
 		return report_general(c->in, "target", &err);
-	folder_fd = place.folder_fd;
 	code = target_call(c->in, &c->sandbox, copy_request(c, "copy_out", c->source.path, flags),
 		NULL, &stream_fd);
 	if (code)
@@ -267,23 +271,22 @@ static int copy_in(struct copy *c, int proc_fd)
 		.data = c };
 	const char *path = c->target.path;
 	unsigned int flags = path[strlen(path) - 1] == '/' ? PROTOCOL_COPY_FOLDER : 0;
-	_cleanup_close_ int folder_fd = -1, stream_fd = -1;
+	_cleanup_(close_place) struct place place = { .folder_fd = -1 };
+	_cleanup_close_ int stream_fd = -1;
 	struct copy_wire wire = {};
-	struct place place = { .folder_fd = -1 };
 	struct err err = {};
 	int r, code;
 
 	if (open_source(c->source.path, &place, &err) < 0)
 		return report_general(c->in, "source", &err);
-	folder_fd = place.folder_fd;
 	code = target_call(
 		c->in, &c->sandbox, copy_request(c, "copy_in", path, flags), NULL, &stream_fd);
 	if (code)
 		return code;
 	r = copy_wire_init(&wire, stream_fd, &err);
 	if (r == 0)
-		r = copy_source_send(
-			&wire, folder_fd, proc_fd, place.name, place.name, &source_options, &err);
+		r = copy_source_send(&wire, place.folder_fd, proc_fd, place.name, place.name,
+			&source_options, &err);
 	if (r == 0)
 		r = await_exit(&wire, &err);
 	copy_wire_finish(&wire);

@@ -100,6 +100,22 @@ static int check_runs(const struct invocation *in, const struct target *target)
 	return report_failure(in, (struct failure){ EXIT_GENERAL, "not-running", "lookup" }, &err);
 }
 
+/* The supervisor makes the keys at start, where the host has ssh-keygen. */
+static int check_keys(const struct target *target, struct err *err)
+{
+	char path[PATH_MAX];
+	int r = paths_of_state(&target->paths, target->name, SSH_IDENTITY_FILE, path, err);
+
+	if (r < 0 || access(path, R_OK) == 0)
+		return r;
+	err_set(err, -ENOENT,
+		"sandbox %s has no ssh keys: there was no ssh-keygen when it was started",
+		target->name);
+	err_next_step(
+		err, "apt-get install openssh-client, then sandboxctl restart %s", target->name);
+	return -ENOENT;
+}
+
 static int run(struct invocation *in)
 {
 	_cleanup_free_ const char **argv = NULL;
@@ -112,7 +128,7 @@ static int run(struct invocation *in)
 		code = check_runs(in, &target);
 	if (code)
 		return code;
-	if (write_config(&target, config, &err) < 0)
+	if (check_keys(&target, &err) < 0 || write_config(&target, config, &err) < 0)
 		return report_general(in, "ssh", &err);
 	argv = make_argv(&in->options, config, target.name);
 	if (argv)

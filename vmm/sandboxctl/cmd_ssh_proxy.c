@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ssh's ProxyCommand: an SSH server in the guest, as root in inetd mode, with its pipes here. The image's own sshd where it has
- * one, else dropbear of the tools layer (images/tools/fetch). What both need was put under /run/sandbox/ssh by the supervisor:
- * sshd_config, host_ed25519, authorized_keys; dropbear takes its keys from the user's home.
+ * one, else dropbear of the tools layer (images/tools/fetch). What both need was put under /run/sandbox/ssh by the supervisor
+ * (its ssh_keys.h says what).
  */
 #include "vmm/sandboxctl/guest_exec.h"
 
@@ -10,6 +10,7 @@ static const struct option_def options[] = { OPTIONS_COMMON };
 
 static const char server_script[] =
 	"keys=/run/sandbox/ssh tools=/run/sandbox/tools/bin\n"
+	"hostkey=$keys/dropbear_ed25519_host_key\n"
 	"if [ -x /usr/sbin/sshd ]; then\n"
 	"	mkdir -p -m 0755 /run/sshd\n"
 	"	exec /usr/sbin/sshd -i -e -f $keys/sshd_config\n"
@@ -18,13 +19,13 @@ static const char server_script[] =
 	"	echo 'sandboxctl: no SSH server in this guest: run images/tools/fetch on the host, then sandboxctl restart' >&2\n"
 	"	exit 127\n"
 	"fi\n"
-	"if [ ! -s $keys/host_dropbear ]; then\n"
+	"if [ ! -s $hostkey ]; then\n"
 	"	umask 077\n"
-	"	$tools/dropbearconvert openssh dropbear $keys/host_ed25519 $keys/host_dropbear.$$ >/dev/null 2>&1 &&\n"
-	"	mv $keys/host_dropbear.$$ $keys/host_dropbear || exit 126\n"
+	"	$tools/dropbearconvert openssh dropbear $keys/ssh_host_ed25519_key $hostkey.$$ >/dev/null 2>&1 &&\n"
+	"	mv $hostkey.$$ $hostkey || exit 126\n"
 	"fi\n"
 	"umask 022\n"
-	"exec $tools/dropbear -i -E -m -s -w -W 1048576 -r $keys/host_dropbear 2>/dev/null\n";
+	"exec $tools/dropbear -i -E -m -s -w -W 1048576 -r $hostkey 2>/dev/null\n";
 
 static const char *const server_argv[] = { "/bin/sh", "-c", server_script, NULL };
 

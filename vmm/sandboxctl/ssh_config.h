@@ -12,6 +12,8 @@
 /* Below the sandbox's state folder, made by the supervisor. */
 #define SSH_IDENTITY_FILE    "ssh/id_ed25519"
 #define SSH_KNOWN_HOSTS_FILE "ssh/known_hosts"
+/* The name that known_hosts has the guest's key under: this and NAME. */
+#define SSH_HOST_PREFIX "sandbox-"
 /* Written by `sandboxctl ssh`. */
 #define SSH_CONFIG_FILE "ssh/config"
 
