@@ -86,7 +86,7 @@ static int check_access(
 static int check_shares(struct boot_plan *plan, const char *const *environment, struct err *err)
 {
 	const struct spec *spec = plan->spec;
-	int r = share_check(plan->paths, spec, &plan->protected_ids, err);
+	int r = share_rules_check(plan->paths, spec, &plan->protected_ids, err);
 
 	(void)environment;
 	if (r == 0 && spec->workspace.host)
@@ -380,7 +380,7 @@ static int make_keys(struct boot_plan *plan, const char *const *environment, str
 
 	if (r < 0)
 		return r;
-	r = ssh_keys_make(plan->ssh_folder, plan->spec->name, plan->tools, environment, err);
+	r = ssh_keys_make(plan->ssh_folder, plan->spec->name, environment, err);
 	if (r == -ENOENT) {
 		log_warn("%s", err ? err->text : "no ssh-keygen");
 		plan->ssh_folder[0] = '\0';

@@ -12,7 +12,7 @@
 #include "images/kernel_cache.h"
 #include "vmm/supervisor/owner.h"
 #include "vmm/supervisor/registry.h"
-#include "vmm/supervisor/share_check.h"
+#include "vmm/supervisor/share_rules.h"
 
 #define BOOT_SHARES_MAX (SPEC_SHARES_MAX + 5)
 #define BOOT_TAG_MAX	15

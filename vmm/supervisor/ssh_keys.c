@@ -70,7 +70,7 @@ static int write_known_hosts(const char *folder, const char *name, struct err *e
 	r = fdio_read_file(AT_FDCWD, path, SSH_KEYS_FILE_MAX, &public_key, NULL);
 	if (r < 0)
 		return err_set(err, r, "ssh keys: %s: %s", path, strerror(-r));
-	if (asprintf(&line, SSH_KEYS_HOST_PREFIX "%s %s", name, public_key) < 0) {
+	if (asprintf(&line, "%s %s", name, public_key) < 0) {
 		line = NULL;
 		return err_set(err, -ENOMEM, "ssh keys: out of memory");
 	}
@@ -79,23 +79,8 @@ static int write_known_hosts(const char *folder, const char *name, struct err *e
 	return r < 0 ? err_set(err, r, "ssh keys: %s: %s", path, strerror(-r)) : 0;
 }
 
-/* dropbear takes host keys in a form of its own; without the tools layer nobody asks for it. */
-static int convert_for_dropbear(const char *folder, const char *tools_folder,
-	const char *const *environment, struct err *err)
-{
-	char program[PATH_MAX], from[PATH_MAX], to[PATH_MAX];
-	const char *const argv[] = { program, "openssh", "dropbear", from, to, NULL };
-
-	snprintf(program, sizeof(program), "%s/bin/dropbearconvert", tools_folder);
-	snprintf(from, sizeof(from), "%s/host_ed25519", folder);
-	snprintf(to, sizeof(to), "%s/host_ed25519.dropbear", folder);
-	if (access(to, F_OK) == 0 || access(program, X_OK) < 0)
-		return 0;
-	return run(program, argv, environment, err);
-}
-
-int ssh_keys_make(const char *folder, const char *name, const char *tools_folder,
-	const char *const *environment, struct err *err)
+int ssh_keys_make(
+	const char *folder, const char *name, const char *const *environment, struct err *err)
 {
 	int r = fdio_mkdir_parents(folder, 0700);
 
@@ -111,9 +96,5 @@ int ssh_keys_make(const char *folder, const char *name, const char *tools_folder
 	r = make_pair(folder, "id_ed25519", name, environment, err);
 	if (r == 0)
 		r = make_pair(folder, "host_ed25519", name, environment, err);
-	if (r == 0)
-		r = write_known_hosts(folder, name, err);
-	return r == 0 && *tools_folder
-		       ? convert_for_dropbear(folder, tools_folder, environment, err)
-		       : r;
+	return r == 0 ? write_known_hosts(folder, name, err) : r;
 }

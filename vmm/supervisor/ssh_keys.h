@@ -2,17 +2,16 @@
 #pragma once
 /*
  * The keys of `sandboxctl ssh`, made once per sandbox in its state folder, so that no connection ever asks:
- *   ssh/id_ed25519, id_ed25519.pub   the user's side
- *   ssh/host_ed25519, .pub           the guest's, told to it in WELCOME; host_ed25519.dropbear the same in dropbear's form
- *   ssh/known_hosts                  the host key under the name SSH_KEYS_HOST_PREFIX NAME (for HostKeyAlias)
- * In the guest: /run/sandbox/ssh/{authorized_keys,sshd_config,ssh_host_ed25519_key,dropbear_ed25519_host_key} and
- * /home/sandbox/.ssh/authorized_keys (dropbear reads no other).
+ *   ssh/id_ed25519, .pub     the user's side
+ *   ssh/host_ed25519, .pub   the guest's, told to it in WELCOME
+ *   ssh/known_hosts          the host key under the sandbox's name (ssh's HostKeyAlias)
+ * In the guest: /run/sandbox/ssh/{authorized_keys,sshd_config,host_ed25519} and /home/sandbox/.ssh/authorized_keys (dropbear
+ * reads no other).
  */
 #include "vmm/base/err.h"
 
-#define SSH_KEYS_HOST_PREFIX "sandbox-"
-#define SSH_KEYS_FILE_MAX    16384
+#define SSH_KEYS_FILE_MAX 16384
 
 /* folder: the sandbox's ssh folder, made 0700. -ENOENT: the host has no ssh-keygen: ssh is then not to be had. */
-int ssh_keys_make(const char *folder, const char *name, const char *tools_folder,
-	const char *const *environment, struct err *err);
+int ssh_keys_make(
+	const char *folder, const char *name, const char *const *environment, struct err *err);

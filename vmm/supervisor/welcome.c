@@ -22,7 +22,7 @@
 
 static const char sshd_config[] =
 	"# made by sandbox-supervisor: started in inetd mode by `sandboxctl ssh`, never listening\n"
-	"HostKey /run/sandbox/ssh/ssh_host_ed25519_key\n"
+	"HostKey /run/sandbox/ssh/host_ed25519\n"
 	"AuthorizedKeysFile /run/sandbox/ssh/authorized_keys\n"
 	"StrictModes no\n"
 	"PubkeyAuthentication yes\n"
@@ -104,9 +104,7 @@ static void add_files(struct draft *d, const struct boot_plan *plan)
 	if (!*ssh)
 		return;
 	add_text(d, "/run/sandbox/ssh/sshd_config", 0644, sshd_config);
-	add_key(d, ssh, "host_ed25519", "/run/sandbox/ssh/ssh_host_ed25519_key", 0600, 0);
-	add_key(d, ssh, "host_ed25519.dropbear", "/run/sandbox/ssh/dropbear_ed25519_host_key", 0600,
-		0);
+	add_key(d, ssh, "host_ed25519", "/run/sandbox/ssh/host_ed25519", 0600, 0);
 	add_key(d, ssh, "id_ed25519.pub", "/run/sandbox/ssh/authorized_keys", 0644, 0);
 	add_key(d, ssh, "id_ed25519.pub", "/home/sandbox/.ssh/authorized_keys", 0600, SANDBOX_UID);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/supervisor/share_check.h"
+#include "vmm/supervisor/share_rules.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/share/share_check.h"
 
 #define DEPTH_MAX 256
 
@@ -54,86 +55,38 @@ static bool is_among(struct identity id, const struct identity *ids, size_t coun
 	return false;
 }
 
-struct clash {
-	const struct spec_share *share;
-	struct identity above[DEPTH_MAX]; /* the share itself first */
-	size_t above_count;
-	struct err *err;
-};
-
-static int refuse(const struct clash *c, const char *how, const char *what, const char *path)
+/* The home of whoever owns the share, where that is not $HOME: root works in other people's projects. */
+static const char *owners_home(const struct spec_share *share)
 {
-	err_set(c->err, -EPERM, "share %s: it %s %s (%s)", c->share->host, how, what, path);
-	err_next_step(c->err, "share a project's own folder");
-	return -EPERM;
-}
-
-/* Nothing of ours in a share, no share in what is ours. A folder that does not exist yet clashes by its parent. */
-static int check_ours(const struct clash *c, const char *what, const char *path)
-{
-	struct identity ours[DEPTH_MAX];
-	char existing[PATH_MAX];
-	size_t count;
-
-	snprintf(existing, sizeof(existing), "%s", path);
-	while ((count = ancestors_of(existing, ours)) == 0 && strcmp(existing, "/") != 0)
-		strcpy(existing, dirname(existing));
-	if (count && same(ours[0], c->above[0]) && strcmp(existing, path) == 0)
-		return refuse(c, "is", what, path);
-	if (is_among(c->above[0], ours, count))
-		return refuse(c, "holds", what, path);
-	if (strcmp(existing, path) == 0 && is_among(ours[0], c->above, c->above_count))
-		return refuse(c, "lies inside", what, path);
-	return 0;
-}
-
-/* The home folder may hold shares, but is none, and no share holds it. */
-static int check_home(const struct clash *c, const char *home)
-{
-	struct identity ids[DEPTH_MAX];
-	size_t count = home && *home ? ancestors_of(home, ids) : 0;
-
-	if (count && same(ids[0], c->above[0]))
-		return refuse(c, "is", "the home folder", home);
-	if (is_among(c->above[0], ids, count))
-		return refuse(c, "holds", "the home folder", home);
-	return 0;
-}
-
-static int check_homes(const struct clash *c)
-{
-	struct stat st;
 	const struct passwd *user = NULL;
-	int r = check_home(c, getenv("HOME"));
+	struct stat st;
 
-	if (r == 0 && stat(c->share->host, &st) == 0 && st.st_uid != 0)
+	if (stat(share->host, &st) == 0 && st.st_uid != 0)
 		user = getpwuid(st.st_uid);
-	return r == 0 && user ? check_home(c, user->pw_dir) : r;
+	return user && user->pw_dir[0] == '/' ? user->pw_dir : NULL;
 }
 
 static int check_share(const struct paths *paths, const struct spec_share *share, struct err *err)
 {
-	const struct {
-		const char *what, *path;
-	} ours[] = {
-		{ "our configuration", paths->config },
-		{ "our state", paths->state },
-		{ "our images", paths->data },
-		{ "our caches", paths->cache },
-		{ "our sockets", paths->runtime },
+	const char *home = getenv("HOME"), *other_home = owners_home(share);
+	struct share_place places[] = {
+		{ "our configuration", paths->config, SHARE_PLACE_OURS },
+		{ "our state", paths->state, SHARE_PLACE_OURS },
+		{ "our images", paths->data, SHARE_PLACE_OURS },
+		{ "our caches", paths->cache, SHARE_PLACE_OURS },
+		{ "our sockets", paths->runtime, SHARE_PLACE_OURS },
+		{},
+		{},
 	};
-	struct clash c = { .share = share, .err = err };
-	int r;
+	struct share_root root;
+	size_t count = 5;
 
-	c.above_count = ancestors_of(share->host, c.above);
-	if (c.above_count == 0)
-		return err_set(err, -errno, "share %s: %s", share->host, strerror(errno));
-	if (c.above_count == 1)
-		return refuse(&c, "is", "the root folder", "/");
-	r = check_homes(&c);
-	for (size_t i = 0; i < ARRAY_SIZE(ours) && r == 0; i++)
-		r = check_ours(&c, ours[i].what, ours[i].path);
-	return r;
+	if (home && home[0] == '/')
+		places[count++] = (struct share_place){ "the home folder", home, SHARE_PLACE_HOME };
+	if (other_home)
+		places[count++] = (struct share_place){ "its owner's home folder", other_home,
+			SHARE_PLACE_HOME };
+	return share_check_root(share->host, places, count, &root, err);
 }
 
 static int protect(struct share_protected *list, const struct stat *st, struct err *err)
@@ -141,9 +94,9 @@ static int protect(struct share_protected *list, const struct stat *st, struct e
 	for (size_t i = 0; i < list->count; i++)
 		if (list->ids[i].device == st->st_dev && list->ids[i].inode == st->st_ino)
 			return 0;
-	if (list->count == SHARE_CHECK_PROTECTED_MAX)
+	if (list->count == SHARE_RULES_PROTECTED_MAX)
 		return err_set(err, -E2BIG, "shares: more than %d files of ours lie in them",
-			SHARE_CHECK_PROTECTED_MAX);
+			SHARE_RULES_PROTECTED_MAX);
 	list->ids[list->count].device = st->st_dev;
 	list->ids[list->count].inode = st->st_ino;
 	list->count++;
@@ -209,7 +162,7 @@ static int check_one(const struct paths *paths, const struct spec_share *share,
 	return r < 0 || share->readonly ? r : protect_all(share, list, err);
 }
 
-int share_check(const struct paths *paths, const struct spec *spec,
+int share_rules_check(const struct paths *paths, const struct spec *spec,
 	struct share_protected *protected_ids, struct err *err)
 {
 	int r = spec->workspace.host ? check_one(paths, &spec->workspace, protected_ids, err) : 0;
