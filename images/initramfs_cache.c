@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,14 +88,14 @@ static char *last_line(char *text)
 	return newline ? newline + 1 : text;
 }
 
-/* stdout carries the one line that matters; stderr, a file without a name, what a human may need. */
+/* stdout carries the one line that matters; stderr, kept in memory, what a human may need. */
 static int run_script(const struct initramfs_inputs *in, const char *kernel_folder, char *ret_path,
 	struct err *err)
 {
 	const char *const argv[] = { "build", "--kernel", kernel_folder, "--agent", in->agent,
 		NULL };
 	_cleanup_close_ int read_fd = -1, write_fd = -1, pidfd = -1,
-			    errors = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+			    errors = memfd_create("errors", MFD_CLOEXEC);
 	char output[PATH_MAX], text[ERR_TEXT_MAX];
 	struct spawn_spec spec = {
 		.path = in->script, .argv = argv, .environment = in->environment

@@ -174,23 +174,24 @@ static int key_path(const char *cache, const char *image, const struct stat *st,
 		     : format(ret_path, err, "%s/vmlinux/by-stat/%s", cache, hex);
 }
 
-/* Unpacks into a file without a name that gets its own at the end, so that nobody sees half of one. */
-static int unpack(const char *folder, const char *target, int image_fd, struct err *err)
+/* Unpacks under another name, so that nobody sees half of one. (O_TMPFILE is not everywhere: overlayfs.) */
+static int unpack(const char *target, int image_fd, struct err *err)
 {
-	_cleanup_close_ int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	char source[64];
-	int r;
+	char temporary[PATH_MAX];
+	_cleanup_close_ int fd = -1;
+	int r = format(temporary, err, "%s.new.%d", target, (int)getpid());
 
-	if (fd < 0)
-		return err_set(
-			err, -errno, "folder %s: cannot make a file: %s", folder, strerror(errno));
-	r = kernel_extract(image_fd, fd, err);
 	if (r < 0)
 		return r;
-	snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
-	if (linkat(AT_FDCWD, source, AT_FDCWD, target, AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "file %s: %s", target, strerror(errno));
-	return 0;
+	fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "file %s: %s", temporary, strerror(errno));
+	r = kernel_extract(image_fd, fd, err);
+	if (r == 0 && rename(temporary, target) < 0)
+		r = err_set(err, -errno, "file %s: %s", target, strerror(errno));
+	if (r < 0)
+		unlink(temporary);
+	return r;
 }
 
 static int remember(const char *key, const char *hex, struct err *err)
@@ -222,7 +223,7 @@ static int open_unpacked(const char *cache, const char *key, const char *name, i
 	if (r == 0)
 		r = format(target, err, "%s/%s", folder, hex);
 	if (r == 0 && !is_file(target))
-		r = unpack(folder, target, image_fd, err);
+		r = unpack(target, image_fd, err);
 	if (r < 0)
 		return err_prefix(err, r, "kernel %s", name);
 	*ret_fd = open(target, O_RDONLY | O_CLOEXEC);
