@@ -51,8 +51,11 @@ static int launch_failed(
 		failure.error = "other-workspace";
 	else if (code == -EADDRINUSE)
 		failure.error = "port-taken";
-	else if (strcmp(stage, "kernel") == 0 || strcmp(stage, "image") == 0)
+	else if (strcmp(stage, "kernel") == 0 || strcmp(stage, "initramfs") == 0 ||
+		 strcmp(stage, "image") == 0)
 		failure.code = EXIT_IMAGE;
+	else if (strcmp(stage, "kvm") == 0)
+		failure = (struct failure){ EXIT_NO_HYPERVISOR, "no-hypervisor", stage };
 	return report_failure(in, failure, err);
 }
 
