@@ -11,21 +11,21 @@ kernel=$BUILD/tests/attack/hostile_kernel
 }
 
 # An image whose first bytes name another format, with a backing file (V6); and one that must not change (V5).
-truncate -s 4M disk readonly
+truncate -s 4M disk frozen
 printf 'QFI\373\0\0\0\2\0\0\0\0\0\0\0\150\0\0\0\013/etc/passwd' | dd of=disk conv=notrunc status=none
-head -c 1M /dev/urandom | dd of=readonly conv=notrunc status=none
-sum=$(sha256sum <readonly)
+head -c 1M /dev/urandom | dd of=frozen conv=notrunc status=none
+sum=$(sha256sum <frozen)
 
 # The second disk's fd could be written: what keeps it read-only is the device alone.
 status_of 0 "$BUILD/sandbox-vmm" --unjailed --name hostile --memory-mib 128 --kvm-fd 3 --kernel-fd 4 --console-fd 5 \
-	--disk "root,rw,6" --disk "data,ro,7" 3<>/dev/kvm 4<"$kernel" 5<>log 6<>disk 7<>readonly 2>vmm.log </dev/null
+	--disk "root,rw,6" --disk "data,ro,7" 3<>/dev/kvm 4<"$kernel" 5<>log 6<>disk 7<>frozen 2>vmm.log </dev/null
 cat vmm.log
 grep -a '^\(PASS\|FAIL\|all\) ' log || true
 
 [ "$(grep -ac '^PASS ' log)" -eq 13 ] || fail "not everything passed"
 grep -aq '^all attempted' log || fail "the guest did not come to its end"
 grep -q 'powered off' vmm.log || fail "the machine did not end as its guest asked"
-equal "the read-only disk" "$sum" "$(sha256sum <readonly)"
+equal "the read-only disk" "$sum" "$(sha256sum <frozen)"
 equal "the disk's size" 4194304 "$(stat -c %s disk)"
 [ "$(stat -c %s log)" -le $((4 * 1024 * 1024)) ] || fail "V10: the console log has outgrown its cap"
 # V7: said, but not flooded.
