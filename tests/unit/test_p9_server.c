@@ -699,17 +699,19 @@ static void test_locks(void **state)
 	assert_int_equal(lock(f, b, P9_LOCK_READ, 10, 0), P9_LOCK_SUCCESS);
 	assert_int_equal(fcntl(host, F_OFD_SETLK, &want), -1); /* the host sees it too */
 	assert_int_equal(lock(f, a, 9, 0, 10), -EINVAL);
-	p9_client_begin(f->client, P9_TGETLOCK);
-	bytes_put_u32(&f->client->request, b);
-	bytes_put_u8(&f->client->request, P9_LOCK_READ);
-	bytes_put_u64(&f->client->request, 0);
-	bytes_put_u64(&f->client->request, UINT64_MAX);
-	bytes_put_u32(&f->client->request, 1);
-	bytes_put_text(&f->client->request, "me");
-	assert_int_equal(p9_client_call(f->client), 0);
-	assert_int_equal(bytes_get_u8(&f->client->reply), P9_LOCK_WRITE);
-	assert_int_equal(bytes_get_u64(&f->client->reply), 0);
-	assert_int_equal(bytes_get_u64(&f->client->reply), 10);
+	for (uint8_t type = P9_LOCK_READ; type <= P9_LOCK_UNLOCK; type++) {
+		p9_client_begin(f->client, P9_TGETLOCK);
+		bytes_put_u32(&f->client->request, b);
+		bytes_put_u8(&f->client->request, type);
+		bytes_put_u64(&f->client->request, 0);
+		bytes_put_u64(&f->client->request, UINT64_MAX);
+		bytes_put_u32(&f->client->request, 1);
+		bytes_put_text(&f->client->request, "me");
+		assert_int_equal(p9_client_call(f->client), 0);
+		assert_int_equal(bytes_get_u8(&f->client->reply), P9_LOCK_WRITE);
+		assert_int_equal(bytes_get_u64(&f->client->reply), 0);
+		assert_int_equal(bytes_get_u64(&f->client->reply), 10);
+	}
 	assert_int_equal(p9_client_clunk(f->client, a), 0);
 	want = (struct flock){ .l_type = F_WRLCK, .l_start = 5, .l_len = 1 };
 	assert_int_equal(fcntl(host, F_OFD_SETLK, &want), 0);

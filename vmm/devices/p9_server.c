@@ -976,8 +976,9 @@ static int do_getlock(struct p9_server *s, const struct p9_request *q, struct by
 
 	if (r < 0)
 		return r;
+	/* Linux's client sends this whatever it was asked for: told is whatever stands against a write lock. */
 	if (q->lock_type == P9_LOCK_UNLOCK)
-		return -EINVAL;
+		lock.l_type = F_WRLCK;
 	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
 		return -errno;
 	if (lock.l_type == F_UNLCK)
