@@ -263,6 +263,18 @@ static int add_disks(struct devices *devices, struct err *err)
 	return 0;
 }
 
+static int protect_files(struct p9 *p9, const struct devices_share *share, struct err *err)
+{
+	for (size_t i = 0; i < share->protected_count; i++) {
+		const struct devices_file_id *id = &share->protected_ids[i];
+		int r = share_protect(p9_share(p9), id->device, id->inode);
+
+		if (r < 0)
+			return err_set(err, r, "share %s: too many protected files", share->tag);
+	}
+	return 0;
+}
+
 static int add_shares(struct devices *devices, struct err *err)
 {
 	const struct devices_config *config = &devices->config;
@@ -276,6 +288,8 @@ static int add_shares(struct devices *devices, struct err *err)
 		if (r < 0)
 			return r;
 		r = p9_create(share->config, share->tag, &devices->shares[i], err);
+		if (r >= 0)
+			r = protect_files(devices->shares[i], share, err);
 		if (r >= 0)
 			r = add_virtio(devices, &p9_device_ops, devices->shares[i],
 				devices->loops[devices->loop_count - 1].loop, err);

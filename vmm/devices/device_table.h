@@ -33,9 +33,16 @@ struct devices_disk {
 	bool read_only;
 };
 
+/* A file that a guest may not change, though it lies in a share of its (share_protect(), S10). */
+struct devices_file_id {
+	uint64_t device, inode;
+};
+
 struct devices_share {
 	const char *tag;
 	const struct share_config *config; /* vmm/share/share.h; its root_fd is taken over */
+	const struct devices_file_id *protected_ids;
+	size_t protected_count;
 };
 
 struct devices_config {

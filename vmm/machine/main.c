@@ -32,6 +32,7 @@
 #include "vmm/machine/measure.h"
 #include "vmm/machine/panic_watch.h"
 #include "vmm/machine/vmm_options.h"
+#include "vmm/machine/vmm_shares.h"
 
 #define PANIC_GRACE_MS	   2000 /* for a kernel that stays where it is after a panic (panic=0) */
 #define MEASURE_WATCHDOG_S 10
@@ -46,6 +47,7 @@ struct vmm {
 	struct vmm_options options;
 	uint64_t began_ns;
 	struct jail_plan plan;
+	struct vmm_shares shares;
 	uint32_t layers;
 
 	struct machine *machine;
@@ -161,17 +163,22 @@ static void keep_apart(void)
 
 static int leave_the_host(struct vmm *vmm, struct err *err)
 {
-	int r;
+	bool jailed = !vmm->options.unjailed;
+	int r = 0;
 
+	vmm_shares_plan(&vmm->options, &vmm->shares);
 	vmm->plan = (struct jail_plan){
 		.process = "sandbox-vmm",
 		.lifeline_fd = vmm->options.lifeline_fd,
+		.binds = vmm->shares.binds,
+		.bind_count = vmm->options.share_count,
 		.proc_fd = vmm->options.share_count > 0,
 	};
-	if (vmm->options.unjailed)
-		return 0;
-	r = jail_begin(&vmm->plan, err);
-	return r < 0 ? r : jail_build_root(&vmm->plan, err);
+	if (jailed)
+		r = jail_begin(&vmm->plan, err);
+	if (r == 0 && jailed)
+		r = jail_build_root(&vmm->plan, err);
+	return r < 0 ? r : vmm_shares_open(&vmm->options, jailed, &vmm->shares, err);
 }
 
 static int restrict_process(struct vmm *vmm, struct err *err)
@@ -229,6 +236,8 @@ static int create_devices(struct vmm *vmm, struct err *err)
 		.guest_cid = options->guest_cid,
 		.disks = disks,
 		.disk_count = options->disk_count,
+		.shares = vmm->shares.shares,
+		.share_count = options->share_count,
 		.on_fault = on_fault,
 		.on_console = on_console,
 		.data = vmm,

@@ -125,6 +125,27 @@ static bool parse_disk(const char *value, struct vmm_options *options)
 	return true;
 }
 
+static bool parse_protect(const char *value, struct vmm_options *o)
+{
+	struct devices_file_id id;
+
+	if (o->protected_count == VMM_PROTECTED_MAX ||
+		!parse_pair(value, UINT64_MAX, &id.device, &id.inode))
+		return false;
+	o->protected_ids[o->protected_count++] = id;
+	return true;
+}
+
+static bool parse_trust_hardlinks(const char *value, struct vmm_options *o)
+{
+	for (size_t i = 0; i < o->share_count; i++)
+		if (!strcmp(o->shares[i].tag, value)) {
+			o->shares[i].trust_hardlinks = true;
+			return true;
+		}
+	return false;
+}
+
 static bool parse_name(const char *value, struct vmm_options *o)
 {
 	o->name = value;
@@ -224,6 +245,10 @@ static const struct option_row {
 	{ "--owner", "UID:GID", "whose files the shares are", parse_owner },
 	{ "--share", "TAG,ro|rw,mapped|host|internal,DEV:INO,PATH", "a folder for the guest",
 		parse_share },
+	{ "--protect", "DEV:INO", "a file that guests may not change, in whatever share it lies",
+		parse_protect },
+	{ "--trust-hardlinks", "TAG", "a share given before: files linked outside are writable",
+		parse_trust_hardlinks },
 	{ "--disk", "ID,ro|rw,FD", "a raw disk", parse_disk },
 	{ "--unjailed", NULL, "for tests: no isolation of this process", set_unjailed },
 };

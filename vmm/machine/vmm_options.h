@@ -10,11 +10,13 @@
 #include <sys/types.h>
 
 #include "vmm/base/err.h"
+#include "vmm/devices/device_table.h"
 
-#define VMM_SHARES_MAX 16
-#define VMM_DISKS_MAX  8
-#define VMM_TAG_MAX    31 /* of a share, of a disk's id: [a-z0-9-], the first a letter */
-#define VMM_PATH_MAX   4095
+#define VMM_SHARES_MAX	  16
+#define VMM_DISKS_MAX	  8
+#define VMM_PROTECTED_MAX 64
+#define VMM_TAG_MAX	  31 /* of a share, of a disk's id: [a-z0-9-], the first a letter */
+#define VMM_PATH_MAX	  4095
 
 enum vmm_share_kind {
 	VMM_SHARE_MAPPED, /* the owner's files are the guest's `sandbox` user's */
@@ -26,6 +28,7 @@ struct vmm_share_option {
 	char tag[VMM_TAG_MAX + 1];
 	bool readonly;
 	enum vmm_share_kind kind;
+	bool trust_hardlinks; /* lifts S4 */
 	uint64_t device, inode; /* what path must be (H13); 0, 0: anything */
 	const char *path; /* absolute */
 };
@@ -54,6 +57,8 @@ struct vmm_options {
 	size_t share_count;
 	struct vmm_disk_option disks[VMM_DISKS_MAX];
 	size_t disk_count;
+	struct devices_file_id protected_ids[VMM_PROTECTED_MAX]; /* S10 */
+	size_t protected_count;
 };
 
 /* -EINVAL with the word that was wrong. */
