@@ -432,6 +432,31 @@ static void test_start_flags(void **state)
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run -p 80:80 -p 127.0.0.1:80:81"), 2);
 }
 
+/* H15: what ssh itself makes of the configuration. */
+static void test_ssh_configuration(void **state)
+{
+	static const char *const lines[] = { "user sandbox\n", "hostkeyalias box\n",
+		"forwardagent no\n", "forwardx11 no\n", "gssapiauthentication no\n",
+		"permitlocalcommand no\n", "stricthostkeychecking true\n", "identityagent none\n",
+		"identitiesonly yes\n", "updatehostkeys false\n", "controlmaster false\n",
+		"globalknownhostsfile /dev/null\n", "preferredauthentications publickey\n" };
+
+	(void)state;
+	if (access("/usr/bin/ssh", X_OK) < 0)
+		skip();
+	start_fake(false, NULL);
+	assert_int_equal(sh("$ctl ssh-config >../ssh.conf && ssh -G -F ../ssh.conf box"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		assert_non_null(strstr(t.out, lines[i]));
+	assert_null(strstr(t.out, "sendenv"));
+	assert_non_null(strstr(t.out, "/ssh/id_ed25519\n"));
+	assert_non_null(strstr(t.out, "/ssh/known_hosts\n"));
+	assert_int_equal(sh("ssh -G -F ../ssh.conf box.sandbox | grep -q 'ssh-proxy box$'"), 0);
+	assert_int_equal(sh("$ctl ssh box -- true"), 125); /* the fake has no keys */
+	assert_non_null(strstr(t.err, "no ssh keys"));
+	stop_fake();
+}
+
 static void test_completion_is_a_script(void **state)
 {
 	(void)state;
@@ -466,6 +491,7 @@ int main(void)
 		cmocka_unit_test(test_json_forms),
 		cmocka_unit_test(test_which_sandbox),
 		cmocka_unit_test(test_start_flags),
+		cmocka_unit_test(test_ssh_configuration),
 		cmocka_unit_test(test_completion_is_a_script),
 	};
 

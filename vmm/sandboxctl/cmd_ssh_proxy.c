@@ -10,7 +10,7 @@ static const struct option_def options[] = { OPTIONS_COMMON };
 
 static const char server_script[] =
 	"keys=/run/sandbox/ssh tools=/run/sandbox/tools/bin\n"
-	"hostkey=$keys/dropbear_ed25519_host_key\n"
+	"hostkey=$keys/host_dropbear\n"
 	"if [ -x /usr/sbin/sshd ]; then\n"
 	"	mkdir -p -m 0755 /run/sshd\n"
 	"	exec /usr/sbin/sshd -i -e -f $keys/sshd_config\n"
@@ -21,7 +21,7 @@ static const char server_script[] =
 	"fi\n"
 	"if [ ! -s $hostkey ]; then\n"
 	"	umask 077\n"
-	"	$tools/dropbearconvert openssh dropbear $keys/ssh_host_ed25519_key $hostkey.$$ >/dev/null 2>&1 &&\n"
+	"	$tools/dropbearconvert openssh dropbear $keys/host_ed25519 $hostkey.$$ >/dev/null 2>&1 &&\n"
 	"	mv $hostkey.$$ $hostkey || exit 126\n"
 	"fi\n"
 	"umask 022\n"

@@ -85,7 +85,7 @@ int ssh_config_format(const struct paths *paths, const char *name, const char *p
 		"# sandboxctl ssh-config %s\n"
 		"Host %s %s.sandbox\n"
 		"  User sandbox\n"
-		"  HostKeyAlias " SSH_HOST_PREFIX "%s\n"
+		"  HostKeyAlias %s\n"
 		"  ProxyCommand %s ssh-proxy %s\n"
 		"  IdentityFile %s\n"
 		"  IdentitiesOnly yes\n"

@@ -9,11 +9,9 @@
 #include "vmm/supervisor/paths.h"
 
 #define SSH_CONFIG_MAX (8 * PATH_MAX)
-/* Below the sandbox's state folder, made by the supervisor. */
+/* Below the sandbox's state folder, made by the supervisor (its ssh_keys.h); known_hosts has the key under NAME. */
 #define SSH_IDENTITY_FILE    "ssh/id_ed25519"
 #define SSH_KNOWN_HOSTS_FILE "ssh/known_hosts"
-/* The name that known_hosts has the guest's key under: this and NAME. */
-#define SSH_HOST_PREFIX "sandbox-"
 /* Written by `sandboxctl ssh`. */
 #define SSH_CONFIG_FILE "ssh/config"
 
