@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=120
 # V1 to V7, V9, V10: a guest kernel that does nothing but attack its devices (hostile_kernel.c), and the host's side of it.
 . "$TREE/tests/lib/sandbox.bash"
 

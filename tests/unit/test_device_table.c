@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "vmm/devices/device_table.h"
 #include "vmm/devices/power.h"
 #include "vmm/devices/serial.h"
+#include "vmm/share/share.h"
 
 #define MMIO_BASE 0xd0000000u
 #define WINDOW	  0x1000u
@@ -303,6 +305,68 @@ static void test_faults_and_output_are_told(void **state)
 	close(told.pipe[1]);
 }
 
+static void ignore_loss(void *data, unsigned int share, uint64_t kept)
+{
+	(void)data;
+	(void)share;
+	(void)kept;
+}
+
+/* Each share has a slot and a loop of its own; a 9p version handshake goes through. */
+static void test_shares(void **state)
+{
+	static const uint8_t version[] = { 21, 0, 0, 0, 100, 0xff, 0xff, 0, 0x20, 0, 0, 8, 0, '9',
+		'P', '2', '0', '0', '0', '.', 'L' };
+	struct machine *machine = *state;
+	int proc_fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct share_config shares[] = {
+		{ .root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC),
+			.proc_fd = proc_fd,
+			.proc_path = "/proc/self/fd",
+			.kind = IDMAP_HOST,
+			.readonly = true },
+		{ .root_fd = open("/usr", O_PATH | O_DIRECTORY | O_CLOEXEC),
+			.proc_fd = proc_fd,
+			.proc_path = "/proc/self/fd",
+			.kind = IDMAP_INTERNAL,
+			.readonly = true },
+	};
+	const struct devices_share listed[] = { { .tag = "usr", .config = &shares[0] },
+		{ .tag = "etc", .config = &shares[1] } };
+	const struct devices_config config = {
+		.machine = machine,
+		.console_fd = -1,
+		.vsock_fd = -1,
+		.shares = listed,
+		.share_count = 2,
+		.on_share_loss = ignore_loss,
+	};
+	struct virtq_driver queue;
+	struct devices *devices;
+	struct err err = {};
+	uint8_t answer[64] = {};
+	uint32_t written;
+
+	if (devices_create(&config, &devices, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(devices_count(devices), 5);
+	assert_int_equal(devices_start(devices, NULL), 0);
+	for (unsigned int slot = 3; slot < 5; slot++) {
+		assert_int_equal(in(machine, slot, 8), 9);
+		start_queue(machine, slot, 0, &queue);
+		assert_true(virtq_driver_request(&queue, version, sizeof(version), sizeof(answer),
+				    0, false) >= 0);
+		kick(machine, slot, 0);
+		wait_irq(machine, slot);
+		assert_true(virtq_driver_collect(&queue, NULL, &written, answer, sizeof(answer)));
+		assert_int_equal(written, 21);
+		assert_int_equal(answer[4], 101);
+	}
+	devices_stop(devices);
+	devices_destroy(devices);
+	close(proc_fd);
+}
+
 static void test_errors_leave_nothing_behind(void **state)
 {
 	struct machine *machine = *state;
@@ -328,6 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_machine_full_of_devices, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_faults_and_output_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shares, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors_leave_nothing_behind, setup, teardown),
 	};
 

@@ -40,6 +40,13 @@ struct device_slot {
 	struct virtio_mmio mmio;
 };
 
+struct device_share {
+	struct devices *devices;
+	struct p9 *p9;
+	struct loop_source *timer;
+	uint64_t told; /* changes kept in memory, as told last */
+};
+
 struct devices {
 	struct machine *machine;
 	struct devices_config config;
@@ -59,7 +66,8 @@ struct devices {
 	struct balloon balloon;
 	struct vsock_device *vsock;
 	struct blk disks[DEVICES_DISKS_MAX];
-	struct p9 *shares[DEVICES_SHARES_MAX];
+	struct device_share shares[DEVICES_SHARES_MAX];
+	size_t share_count;
 };
 
 static struct loop *common_loop(const struct devices *devices)
@@ -275,6 +283,53 @@ static int protect_files(struct p9 *p9, const struct devices_share *share, struc
 	return 0;
 }
 
+static void look_at_share(void *data)
+{
+	struct device_share *share = data;
+	struct devices *devices = share->devices;
+	struct p9_server_counters counters;
+
+	p9_read_counters(share->p9, &counters);
+	if (counters.kept_in_memory + counters.lost > share->told) {
+		share->told = counters.kept_in_memory + counters.lost;
+		devices->config.on_share_loss(
+			devices->config.data, (unsigned int)(share - devices->shares), share->told);
+	}
+	loop_timer_set(share->timer, DEVICES_SHARE_LOOK_MS);
+}
+
+static int add_share_timer(struct device_share *share, struct loop *loop, struct err *err)
+{
+	int r;
+
+	if (!share->devices->config.on_share_loss)
+		return 0;
+	r = loop_add_timer(loop, look_at_share, share, &share->timer);
+	if (r >= 0)
+		r = loop_timer_set(share->timer, DEVICES_SHARE_LOOK_MS);
+	return r < 0 ? err_set(err, r, "share: no timer: %s", strerror(-r)) : 0;
+}
+
+static int add_share(struct devices *devices, const struct devices_share *config, struct err *err)
+{
+	struct device_share *share = &devices->shares[devices->share_count];
+	struct loop *loop;
+	int r = add_loop(devices, err);
+
+	if (r < 0)
+		return r;
+	loop = devices->loops[devices->loop_count - 1].loop;
+	share->devices = devices;
+	r = p9_create(config->config, config->tag, &share->p9, err);
+	if (r < 0)
+		return r;
+	devices->share_count++;
+	r = protect_files(share->p9, config, err);
+	if (r >= 0)
+		r = add_virtio(devices, &p9_device_ops, share->p9, loop, err);
+	return r < 0 ? r : add_share_timer(share, loop, err);
+}
+
 static int add_shares(struct devices *devices, struct err *err)
 {
 	const struct devices_config *config = &devices->config;
@@ -282,17 +337,8 @@ static int add_shares(struct devices *devices, struct err *err)
 	if (config->share_count > DEVICES_SHARES_MAX)
 		return err_set(err, -ENOSPC, "shares: more than %d", DEVICES_SHARES_MAX);
 	for (size_t i = 0; i < config->share_count; i++) {
-		const struct devices_share *share = &config->shares[i];
-		int r = add_loop(devices, err);
+		int r = add_share(devices, &config->shares[i], err);
 
-		if (r < 0)
-			return r;
-		r = p9_create(share->config, share->tag, &devices->shares[i], err);
-		if (r >= 0)
-			r = protect_files(devices->shares[i], share, err);
-		if (r >= 0)
-			r = add_virtio(devices, &p9_device_ops, devices->shares[i],
-				devices->loops[devices->loop_count - 1].loop, err);
 		if (r < 0)
 			return r;
 	}
@@ -410,8 +456,10 @@ void devices_destroy(struct devices *devices)
 	for (unsigned int i = 0; i < devices->slot_count; i++)
 		virtio_mmio_finish(&devices->slots[i].mmio);
 	vsock_destroy(devices->vsock);
-	for (unsigned int i = 0; i < DEVICES_SHARES_MAX; i++)
-		p9_destroy(devices->shares[i]);
+	for (size_t i = 0; i < devices->share_count; i++) {
+		loop_remove(devices->shares[i].timer);
+		p9_destroy(devices->shares[i].p9);
+	}
 	if (devices->serial_ready)
 		serial_finish(&devices->serial);
 	close_keeping_errno(devices->serial_irq_fd);

@@ -61,12 +61,19 @@ struct devices_config {
 	size_t share_count;
 	/* A guest broke a device's rules (V7): its index and how often so far. On that device's loop thread. May be NULL. */
 	void (*on_fault)(void *data, unsigned int device, uint64_t faults);
+	/*
+	 * A share has changes that only memory holds (owners and modes that no attribute could take: design, Shares), and
+	 * how many by now; told when it grew, at most every DEVICES_SHARE_LOOK_MS. On that share's loop thread. May be NULL.
+	 */
+	void (*on_share_loss)(void *data, unsigned int share, uint64_t kept_in_memory);
 	/* A look at what serial and console print: raw guest bytes. On the thread `devices`. May be NULL. */
 	void (*on_console)(void *data, const void *bytes, size_t len);
 	void *data;
 };
 
 #define DEVICES_STACK_BYTES (256u << 10) /* of each loop thread */
+
+#define DEVICES_SHARE_LOOK_MS 5000
 
 struct devices;
 

@@ -89,6 +89,13 @@ static void on_panic_grace(void *data)
 	machine_request_end(vmm->machine, MACHINE_END_PANIC);
 }
 
+static void on_share_loss(void *data, unsigned int share, uint64_t kept_in_memory)
+{
+	const uint64_t values[] = { share, kept_in_memory };
+
+	tell(data, EVENT_VMM_SHARE_LOSS, values, ARRAY_SIZE(values));
+}
+
 static void on_fault(void *data, unsigned int device, uint64_t faults)
 {
 	const uint64_t values[] = { device, faults };
@@ -239,6 +246,7 @@ static int create_devices(struct vmm *vmm, struct err *err)
 		.shares = vmm->shares.shares,
 		.share_count = options->share_count,
 		.on_fault = on_fault,
+		.on_share_loss = on_share_loss,
 		.on_console = on_console,
 		.data = vmm,
 	};
