@@ -6,8 +6,8 @@
  * There are no acknowledgements: back-pressure is the stream's own.
  *
  * Theory of operation
- *   exec      request EXEC. guest: STARTED, STDOUT and STDERR in any number, EXIT; or ERROR instead of STARTED. client: STDIN,
- *             then at most one STDIN_EOF; RESIZE and SIGNAL at any time. A client that shuts down its side of the stream has
+ *   exec      request EXEC. guest: STARTED, STDOUT and STDERR in any number, EXIT; or, instead of STARTED, EXIT{failed}
+ *             (cannot be invoked, not found) or ERROR. client: STDIN, then at most one STDIN_EOF; RESIZE and SIGNAL at any time. A client that shuts down its side of the stream has
  *             given up: the agent hangs up (SIGHUP, then SIGKILL) on the process group.
  *   copy out  request COPY_OUT. guest: STARTED, entries and data as below, EXIT{exited, number of entries left out}.
  *   copy in   request COPY_IN. guest: STARTED; then client: entries and data; after its END the guest: EXIT{exited, 0}.

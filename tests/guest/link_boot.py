@@ -52,7 +52,7 @@ def read_pattern(sock, total=None):
     """Bytes that came and were right, to the end or to total."""
     got = 0
     while total is None or got < total:
-        data = sock.recv(1 << 20)
+        data = sock.recv(min(1 << 20, total - got) if total else 1 << 20)
         if not data:
             break
         if data != pattern(got, len(data)):

@@ -142,6 +142,9 @@ static void test_exec_order_and_types(void **state)
 	/* output before STARTED; STARTED twice; EXIT before STARTED; ERROR may come first */
 	len = raw_frame(wire, STREAM_STDOUT, "x", 1);
 	assert_int_equal(verdict(LINK_FILTER_EXEC_GUEST, wire, len), -EPROTO);
+	len = stream_exit_frame(&(struct stream_exit){ .kind = STREAM_FAILED, .value = 127 }, wire);
+	assert_int_equal(verdict(LINK_FILTER_EXEC_GUEST, wire, len), 0); /* it never began */
+	assert_int_equal(verdict(LINK_FILTER_COPY_OUT_GUEST, wire, len), -EPROTO);
 	len = stream_exit_frame(&(struct stream_exit){ .kind = STREAM_EXITED }, wire);
 	assert_int_equal(verdict(LINK_FILTER_EXEC_GUEST, wire, len), -EPROTO);
 	len = stream_error_frame(&(struct stream_error){ .code = 2, .stage = 35 }, wire);

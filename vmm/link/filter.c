@@ -44,7 +44,9 @@ static bool in_order(const struct link_filter *filter, uint8_t type)
 {
 	if (type == STREAM_STDIN || type == STREAM_STDIN_EOF)
 		return !filter->input_ended;
-	if (kinds[filter->kind].sender != PROTOCOL_GUEST || type == STREAM_ERROR)
+	/* A command that could not be invoked ends without having begun: payload_valid() looks at the kind. */
+	if (kinds[filter->kind].sender != PROTOCOL_GUEST || type == STREAM_ERROR ||
+		type == STREAM_EXIT)
 		return true;
 	return type == STREAM_STARTED ? !filter->started : filter->started;
 }
@@ -76,8 +78,10 @@ static bool carries_bytes(const struct link_filter *filter)
 }
 
 /* The copy's end must have been sent before an orderly EXIT of a COPY_OUT. */
-static bool exit_fits(const struct link_filter *filter)
+static bool exit_fits(const struct link_filter *filter, const struct stream_exit *end)
 {
+	if (!filter->started)
+		return filter->kind == LINK_FILTER_EXEC_GUEST && end->kind == STREAM_FAILED;
 	return filter->kind != LINK_FILTER_COPY_OUT_GUEST || filter->order.done;
 }
 
@@ -99,7 +103,7 @@ static bool payload_valid(struct link_filter *filter)
 	case STREAM_STARTED:
 		return stream_started_decode(payload, len, &number);
 	case STREAM_EXIT:
-		return stream_exit_decode(payload, len, &end) && exit_fits(filter);
+		return stream_exit_decode(payload, len, &end) && exit_fits(filter, &end);
 	case STREAM_ERROR:
 		return stream_error_decode(payload, len, &error);
 	case STREAM_COPY_ENTRY:
