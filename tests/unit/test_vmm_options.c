@@ -100,6 +100,8 @@ static void test_what_is_refused(void **state)
 	REFUSED("--owner", "1:1", "--share", "w,rw,mapped,0:0");
 	REFUSED("--owner", "1:1", "--share", "../w,rw,mapped,0:0,/w");
 	REFUSED("--owner", "1:1", "--share", "w,rw,mapped,0:0,/w", "--share", "w,ro,mapped,0:0,/v");
+	REFUSED("--protect", "5");
+	REFUSED("--trust-hardlinks", "none");
 	REFUSED("--disk", "a,ro");
 	REFUSED("--disk", "a,ro,x");
 }

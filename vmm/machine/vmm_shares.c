@@ -5,8 +5,24 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
+#include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
+
+/* fds that are not for shares: the machine's own, and what vsock streams may hold. */
+#define FDS_RESERVED 1400u
+
+/* Each share its part of what this process may open (jail_restrict raises the soft limit to the hard one). */
+static uint32_t fds_per_share(size_t count)
+{
+	struct rlimit files = {};
+	uint64_t part;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	part = files.rlim_max > FDS_RESERVED ? (files.rlim_max - FDS_RESERVED) / count : 0;
+	return (uint32_t)MAX(MIN(part, (uint64_t)SHARE_FDS_DEFAULT), (uint64_t)SHARE_FDS_MIN);
+}
 
 static enum idmap_kind idmap_of(enum vmm_share_kind kind)
 {
@@ -55,6 +71,7 @@ static int open_root(const struct vmm_options *options, size_t i, bool jailed,
 		.kind = idmap_of(option->kind),
 		.readonly = option->readonly,
 		.trust_hardlinks = option->trust_hardlinks,
+		.fds_max = fds_per_share(options->share_count),
 	};
 	shares->shares[i] = (struct devices_share){
 		.tag = option->tag,
