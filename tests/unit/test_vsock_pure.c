@@ -68,9 +68,9 @@ static void test_credit_wraps(void **state)
 	assert_true(vsock_credit_received(&c, 1 << 16));
 	assert_false(vsock_credit_received(&c, 1));
 	assert_false(vsock_credit_should_tell(&c));
-	vsock_credit_consumed(&c, 1 << 14);
+	vsock_credit_consumed(&c, 1 << 15);
 	assert_true(vsock_credit_should_tell(&c));
-	assert_true(vsock_credit_received(&c, 1 << 14));
+	assert_true(vsock_credit_received(&c, 1 << 15));
 	assert_false(vsock_credit_received(&c, 1));
 }
 

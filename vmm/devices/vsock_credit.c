@@ -84,5 +84,5 @@ void vsock_credit_consumed(struct vsock_credit *credit, uint32_t len)
 
 bool vsock_credit_should_tell(const struct vsock_credit *credit)
 {
-	return credit->fwd_cnt - credit->told_fwd_cnt >= credit->buf_alloc / 4;
+	return credit->fwd_cnt - credit->told_fwd_cnt >= credit->buf_alloc / 2;
 }

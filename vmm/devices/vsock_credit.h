@@ -48,5 +48,5 @@ void vsock_credit_heard(
 /* len bytes came: false where the guest had no credit for them (nothing is counted then). */
 bool vsock_credit_received(struct vsock_credit *credit, uint32_t len);
 void vsock_credit_consumed(struct vsock_credit *credit, uint32_t len);
-/* Whether the guest's view is so far behind that it must be told: keeps three quarters of the buffer in play. */
+/* Whether the guest's view is so far behind that it must be told: keeps half of the buffer in play. */
 bool vsock_credit_should_tell(const struct vsock_credit *credit);

@@ -38,7 +38,7 @@ static const struct seccomp_rule rules[] = {
 	CALL_IF(fcntl, 1, F_GETFD, "close-on-exec"),
 	CALL_IF(fcntl, 1, F_SETFD, "close-on-exec"),
 	CALL_IF(getsockopt, 1, SOL_SOCKET, "SO_ERROR after a connect; SO_PEERCRED"),
-	CALL(setsockopt, "TCP_NODELAY of a published port"),
+	CALL(setsockopt, "TCP_NODELAY of a published port; send buffers of streams"),
 	CALL(fstat, "the session log's size"),
 	CALL(newfstatat, "glibc's fstat"),
 	/* the loop */

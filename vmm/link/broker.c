@@ -176,6 +176,15 @@ static uint32_t new_id(struct link_broker *broker)
 	return broker->next_id;
 }
 
+void link_broker_widen(int fd)
+{
+	int size = LINK_BROKER_SEND_BYTES;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0) {
+		/* Slower, no more. */
+	}
+}
+
 int link_broker_open(struct link_broker *broker, uint32_t port, int fd)
 {
 	return tell(broker, VSOCK_BROKER_OPEN, new_id(broker), port, fd);
@@ -187,6 +196,7 @@ int link_broker_open_pair(struct link_broker *broker, uint32_t port, int *ret_fd
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	link_broker_widen(pair[1]);
 	r = link_broker_open(broker, port, pair[1]);
 	close(pair[1]);
 	if (r < 0)

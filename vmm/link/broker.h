@@ -13,6 +13,7 @@
 #include "vmm/devices/vsock_broker.h"
 
 #define LINK_BROKER_WAITING_MAX 512 /* messages that the VMM has not taken */
+#define LINK_BROKER_SEND_BYTES	(208u << 10) /* net.core.wmem_max's default; the kernel doubles it */
 #define LINK_BROKER_PENDING_MAX 64 /* OPENs whose answer somebody waits for */
 
 /* fd >= 0 is the caller's from then on. The guest asks for a port of the host's: 0 and *ret_fd (given away), or -errno. */
@@ -49,6 +50,11 @@ int link_broker_init(struct link_broker *broker, struct loop *loop, int fd,
 	link_broker_connect_fn *connect_fn, link_broker_ended_fn *ended_fn, void *data);
 void link_broker_finish(struct link_broker *broker);
 
+/*
+ * Gives a stream's VMM end as large a send buffer as an ordinary process may have: what does not fit there, the VMM
+ * must copy once more.
+ */
+void link_broker_widen(int fd);
 /* A stream to a vsock port of the guest whose VMM end is fd (borrowed). Where the guest refuses, fd's peer reads the end. */
 int link_broker_open(struct link_broker *broker, uint32_t port, int fd);
 /* The same with a pair made here: *ret_fd is our end, the caller's. */

@@ -65,6 +65,7 @@ static int connect_host_socket(const struct link *link, uint32_t port, int *ret_
 	/* A Unix socket connects at once or not at all (EAGAIN: the listener's queue is full). */
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
+	link_broker_widen(fd);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

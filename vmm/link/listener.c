@@ -52,7 +52,10 @@ static void on_opened(void *data, int code)
 
 	g->stream_id = 0;
 	if (code == 0) {
-		bool told = send(g->fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+		bool told;
+
+		link_broker_widen(g->fd);
+		told = send(g->fd, answer, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
 
 		/* Where the client is gone, the stream is closed as well. */
 		link_broker_stream(g->core->broker, id, told ? g->fd : -1);
