@@ -78,6 +78,7 @@ struct supervisor {
 	struct loop *loop;
 	struct loop_source *signal_source, *progress_source, *ready_timer, *timeout_timer,
 		*stop_timer, *linger_timer, *drain_timer;
+	json_t *failure; /* for the starter, told at the end */
 	struct control_server *control;
 	struct status_live live;
 	uint64_t heard_ms;
@@ -114,12 +115,11 @@ static void end_progress(struct supervisor *s)
 	close_keeping_errno(TAKE_FD(s->progress_fd));
 }
 
+/* Told when everything is over, the lock included (finish): whoever is told may start again at once. */
 static void tell_failure(struct supervisor *s, const struct err *err, const char *stage)
 {
-	_cleanup_json_ json_t *message = control_error_json(err, stage);
-
-	write_progress(s, message);
-	end_progress(s);
+	if (s->progress_fd >= 0 && !s->failure)
+		s->failure = control_error_json(err, stage);
 }
 
 static json_t *status_now(struct supervisor *s)
@@ -634,6 +634,8 @@ static void time_is_up(void *data)
 {
 	struct supervisor *s = data;
 
+	if (s->phase != PHASE_UP)
+		return;
 	set_reason(s, "timeout: its %llu s of wall time are over",
 		(unsigned long long)(s->record.spec.timeout_ms / 1000));
 	begin_stop(s, LIFECYCLE_ASKED_TO_STOP, GRACE_MS);
@@ -653,6 +655,8 @@ static void starter_went_away(void *data, uint32_t events)
 
 	(void)events;
 	end_progress(s);
+	if (s->phase != PHASE_UP)
+		return;
 	set_reason(s, "whoever started it went away before it was ready");
 	begin_stop(s, LIFECYCLE_ASKED_TO_STOP, 0);
 }
@@ -953,11 +957,16 @@ static void finish(struct supervisor *s)
 	control_server_destroy(s->control);
 	boot_plan_finish(&s->plan);
 	backend_processes_finish(&s->processes);
+	loop_remove(TAKE_PTR(s->progress_source));
 	loop_destroy(s->loop);
 	record_finish(&s->record);
-	close_keeping_errno(s->progress_fd);
 	close_keeping_errno(s->signal_fd);
 	close_keeping_errno(s->lock_fd);
+	if (s->failure)
+		write_progress(s, s->failure);
+	json_decref(s->failure);
+	close_keeping_errno(s->progress_fd);
+	free(s);
 }
 
 int supervisor_run(struct spec *spec, int progress_fd)
@@ -981,7 +990,6 @@ int supervisor_run(struct spec *spec, int progress_fd)
 	if (r < 0) {
 		tell_failure(s, &err, stage);
 		finish(s);
-		free(s);
 		return 1;
 	}
 	open_own_log(s);
@@ -1000,6 +1008,5 @@ int supervisor_run(struct spec *spec, int progress_fd)
 		r = loop_run(s->loop);
 	}
 	finish(s);
-	free(s);
 	return r < 0;
 }

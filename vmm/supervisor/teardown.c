@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 #define ANSWER_SLACK_MS                                                                            \
 	25000 /* what the supervisor may need beyond the grace: TERM, KILL, verify */
 #define CONNECT_TRIES_MS 3000 /* a supervisor that is being born or is dying */
+#define STOPPED_POLL_MS	 200
 #define POLL_MS		 20
 
 static void sleep_poll(void)
@@ -118,25 +120,45 @@ static int report_survivors(const struct record *record, struct err *err)
 	return -EDEADLK;
 }
 
+/* An answer within timeout_ms; -ETIME also as soon as the supervisor is seen stopped. */
+static int await_answer(int fd, const struct record *record, uint64_t timeout_ms, struct err *err)
+{
+	uint64_t end = clock_monotonic_ms() + timeout_ms;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	while (clock_monotonic_ms() < end) {
+		if (poll(&p, 1, STOPPED_POLL_MS) > 0)
+			return 0;
+		if (process_id_stopped(&record->supervisor))
+			return err_set(err, -ETIME,
+				"sandbox %s: its supervisor is stopped (SIGSTOP)",
+				record->spec.name);
+	}
+	return err_set(
+		err, -ETIME, "sandbox %s: its supervisor does not answer", record->spec.name);
+}
+
 /* Asks the supervisor; 0 when it says that all is gone. */
 static int ask(const struct paths *paths, const struct record *record, uint64_t grace_ms,
 	const char *reason, struct err *err)
 {
-	_cleanup_json_ json_t *request = NULL;
+	_cleanup_json_ json_t *request = json_pack("{s:s, s:I, s:s}", "op", "stop", "grace_ms",
+		(json_int_t)grace_ms, "reason", reason);
+	_cleanup_json_ json_t *answer = NULL;
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	if (process_id_stopped(&record->supervisor))
-		return err_set(err, -ETIME, "sandbox %s: its supervisor is stopped (SIGSTOP)",
-			record->spec.name);
-	r = control_connect(paths, record->spec.name, &fd, err);
-	if (r < 0)
-		return r;
-	request = json_pack("{s:s, s:I, s:s}", "op", "stop", "grace_ms", (json_int_t)grace_ms,
-		"reason", reason);
 	if (!request)
 		return err_set(err, -EINVAL, "stop: the reason is not text");
-	r = control_call(fd, request, grace_ms + ANSWER_SLACK_MS, NULL, NULL, err);
+	r = control_connect(paths, record->spec.name, &fd, err);
+	if (r == 0)
+		r = control_send(fd, request, err);
+	if (r == 0)
+		r = await_answer(fd, record, grace_ms + ANSWER_SLACK_MS, err);
+	if (r == 0)
+		r = control_receive(fd, ANSWER_SLACK_MS, &answer, NULL, err);
+	if (r == 0 && !json_is_true(json_object_get(answer, "ok")))
+		return control_error_from_json(answer, err);
 	/* It ended while it was asked: what is left is looked at by the caller. */
 	return r == -EPIPE ? 0 : r;
 }

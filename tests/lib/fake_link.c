@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sandbox-link without a guest, for tests of the supervisor: says that it is isolated and the agent ready, answers EXEC by
+ * STARTED and EXIT 7, makes a main command end with code 3 at once, and turns SHUTDOWN into a byte for fake_vmm. Named
+ * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up. Ends by itself after a minute.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "guest-agent/protocol/stream.h"
+#include "vmm/base/array.h"
+#include "vmm/base/event.h"
+#include "vmm/base/fdio.h"
+#include "vmm/link/control.h"
+
+static const char *option(int argc, char **argv, const char *name)
+{
+	for (int i = 1; i + 1 < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return argv[i + 1];
+	return "";
+}
+
+static uint32_t sequence;
+
+static void say(int fd, uint16_t kind, uint64_t value, uint64_t second)
+{
+	uint64_t values[] = { value, second };
+
+	event_send(fd, &sequence, kind, values, 2);
+}
+
+static void answer_exec(int fd)
+{
+	uint8_t frame[STREAM_FIXED_MAX];
+	size_t len = stream_started_frame(1, frame);
+
+	if (fdio_write_full(fd, frame, len) < 0)
+		return;
+	len = stream_exit_frame(&(struct stream_exit){ STREAM_EXITED, 7 }, frame);
+	fdio_write_full(fd, frame, len);
+}
+
+static bool take_request(int control, int vsock, int event)
+{
+	static uint8_t packet[LINK_CONTROL_HEAD + LINK_CONTROL_BODY_MAX];
+	struct link_request request;
+	int fds[1] = { -1 };
+	size_t count = 0;
+	ssize_t n = fdio_recv_fds(control, packet, sizeof(packet), fds, 1, &count);
+
+	if (n <= 0 || !link_control_decode(packet, (size_t)n, &request))
+		return false;
+	if (request.op == LINK_OP_SHUTDOWN && write(vsock, "x", 1) < 0)
+		return false;
+	if (request.op == LINK_OP_SESSION_START)
+		say(event, EVENT_SESSION_ENDED, 3, 0);
+	if ((request.op == LINK_OP_EXEC || request.op == LINK_OP_SESSION_ATTACH) && count)
+		answer_exec(fds[0]);
+	if (count)
+		close(fds[0]);
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = option(argc, argv, "--name");
+	int event = atoi(option(argc, argv, "--event-fd")),
+	    vsock = atoi(option(argc, argv, "--vsock-fd"));
+	struct pollfd fds[3];
+	sigset_t set;
+
+	alarm(60);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fds[0] = (struct pollfd){ .fd = signalfd(-1, &set, SFD_CLOEXEC), .events = POLLIN };
+	fds[1] =
+		(struct pollfd){ .fd = atoi(option(argc, argv, "--control-fd")), .events = POLLIN };
+	fds[2] = (struct pollfd){ .fd = atoi(option(argc, argv, "--lifeline-fd")) };
+	say(event, EVENT_LINK_ISOLATED, 0x3ff, 0);
+	if (strncmp(name, "crash", 5) == 0 && write(vsock, "x", 1) < 0)
+		return 1;
+	if (strncmp(name, "refused", 7) == 0)
+		say(event, EVENT_AGENT_REFUSED, ENODEV, PROTOCOL_STAGE_MOUNT);
+	else if (strncmp(name, "slow", 4) != 0 && strncmp(name, "mute", 4) != 0)
+		say(event, EVENT_AGENT_READY, 1000, 0);
+	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0) {
+		if (fds[2].revents || fds[0].revents)
+			return 0;
+		if (fds[1].revents && !take_request(fds[1].fd, vsock, event))
+			return 0;
+	}
+	return 1;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sandbox-vmm without a machine, for tests of the supervisor: takes the real one's arguments, says what it would say, and
+ * ends as the sandbox's name asks: "crash*" ends by a triple fault at once, "deaf*" ignores TERM and the guest's power-off,
+ * "mute*" dies without a word. A byte on the vsock socket is the guest powering off. Ends by itself after a minute.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "vmm/base/array.h"
+#include "vmm/base/event.h"
+
+static const char *option(int argc, char **argv, const char *name)
+{
+	for (int i = 1; i + 1 < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return argv[i + 1];
+	return "";
+}
+
+static uint32_t sequence;
+
+static void say(int fd, uint16_t kind, uint64_t value)
+{
+	event_send(fd, &sequence, kind, &value, 1);
+}
+
+static bool is_named(const char *name, const char *prefix)
+{
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = option(argc, argv, "--name");
+	int event = atoi(option(argc, argv, "--event-fd"));
+	bool deaf = is_named(name, "deaf");
+	struct pollfd fds[3];
+	sigset_t set;
+
+	alarm(60);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fds[0] = (struct pollfd){ .fd = signalfd(-1, &set, SFD_CLOEXEC), .events = POLLIN };
+	fds[1] = (struct pollfd){ .fd = atoi(option(argc, argv, "--vsock-fd")), .events = POLLIN };
+	fds[2] = (struct pollfd){ .fd = atoi(option(argc, argv, "--lifeline-fd")) };
+	say(event, EVENT_VMM_ISOLATED, 0x3ff);
+	say(event, EVENT_VMM_RUNNING, 1);
+	if (is_named(name, "mute")) {
+		fprintf(stderr, "sandbox-vmm: error: cannot go on\n");
+		return 1;
+	}
+	while (poll(fds, deaf ? 3 : ARRAY_SIZE(fds), -1) >= 0) {
+		if (fds[2].revents)
+			return 1;
+		if (fds[1].revents & POLLHUP)
+			fds[1].fd = -1; /* the link is gone: not the guest's doing */
+		else if (fds[1].revents && is_named(name, "crash")) {
+			say(event, EVENT_VMM_ENDED, MACHINE_END_TRIPLE_FAULT);
+			return 0;
+		} else if (fds[1].revents && !deaf) {
+			say(event, EVENT_VMM_ENDED, MACHINE_END_POWEROFF);
+			return 0;
+		}
+		if (fds[0].revents && !deaf) {
+			say(event, EVENT_VMM_ENDED, MACHINE_END_STOPPED);
+			return 0;
+		}
+		if (deaf)
+			fds[0].fd = fds[1].fd = -1;
+	}
+	return 1;
+}

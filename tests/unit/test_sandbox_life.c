@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole lives of sandboxes under the real supervisor, with a VMM and a link that are fakes (tests/lib/fake_vmm.c, fake_link.c):
+ * H1, H2, H13 and the ends that a sandbox may come to. The programs are looked up beside the running one, so this
+ * test copies itself and them into a folder of its own and goes on from there.
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "guest-agent/protocol/stream.h"
+#include "tests/lib/private_folder.h"
+#include "vmm/base/array.h"
+#include "vmm/base/fdio.h"
+#include "vmm/base/loop.h"
+#include "vmm/jail/jail_spawn.h"
+#include "vmm/supervisor/control.h"
+#include "vmm/supervisor/start.h"
+#include "vmm/supervisor/status.h"
+
+#define SKIPPED 77
+
+static char base[PATH_MAX / 2];
+static struct paths paths;
+
+static const char *at(const char *name)
+{
+	static char path[4][PATH_MAX];
+	static unsigned int turn;
+	char *p = path[turn++ % 4];
+
+	snprintf(p, PATH_MAX, "%s/%s", base, name);
+	return p;
+}
+
+static void make_spec(struct spec *spec, const char *name, const char *folder)
+{
+	struct err err = {};
+
+	assert_int_equal(spec_init(spec), 0);
+	strcpy(spec->name, name);
+	spec->cpus = 1;
+	spec->memory_mib = 64;
+	assert_int_equal(spec_set_workspace(spec, at(folder), NULL), 0);
+	if (spec_resolve(spec, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static int start(const struct spec *spec, struct err *err)
+{
+	char stage[START_STAGE_MAX];
+	json_t *status = NULL;
+	int r = sandbox_start(&paths, spec, NULL, NULL, stage, &status, err);
+
+	json_decref(status);
+	return r;
+}
+
+static void start_named(const char *name)
+{
+	struct err err = {};
+	struct spec spec;
+
+	make_spec(&spec, name, "ws");
+	if (start(&spec, &err) < 0)
+		fail_msg("%s", err.text);
+	spec_finish(&spec);
+}
+
+static void load(const char *name, struct record *record)
+{
+	struct err err = {};
+
+	if (registry_load(&paths, name, record, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+/* Nothing lives, holds or lies about; the record is in this state. */
+static void assert_ended(const char *name, enum lifecycle_state state, const char *reason)
+{
+	struct process_stat member;
+	struct record record;
+	char path[PATH_MAX];
+
+	assert_int_equal(registry_is_locked(&paths, name), 0);
+	load(name, &record);
+	assert_int_equal(record.state, state);
+	if (!strstr(record.reason, reason))
+		fail_msg("reason: %s", record.reason);
+	assert_int_equal(process_group_members(record.pgid, &member, 1), 0);
+	assert_int_equal(paths_of_runtime(&paths, name, NULL, path, NULL), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	snprintf(path, sizeof(path), PATHS_EXPOSED_ROOT "/%s", record.instance);
+	assert_int_equal(access(path, F_OK), -1);
+	record_finish(&record);
+	assert_int_equal(sandbox_remove(&paths, name, 0, NULL), 0);
+}
+
+static void stop(const char *name, uint64_t grace_ms)
+{
+	struct err err = {};
+
+	if (sandbox_stop(&paths, name, grace_ms, "stopped by the test", &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+/* Until nobody holds its lock. */
+static void wait_gone(const char *name)
+{
+	for (int i = 0; i < 1000 && registry_is_locked(&paths, name) == 1; i++)
+		usleep(10000);
+	assert_true(registry_is_locked(&paths, name) <= 0);
+}
+
+static json_t *call(const char *name, json_t *request, int *ret_fd)
+{
+	json_t *data = NULL;
+	struct err err = {};
+	int fd;
+
+	assert_int_equal(control_connect(&paths, name, &fd, &err), 0);
+	if (control_call(fd, request, 5000, &data, ret_fd, &err) < 0)
+		fail_msg("%s", err.text);
+	close(fd);
+	json_decref(request);
+	return data;
+}
+
+static void test_a_life(void **state)
+{
+	uint8_t frames[12 + 16];
+	struct record record;
+	json_t *data;
+	int fd = -1;
+
+	(void)state;
+	start_named("life");
+	data = call("life", json_pack("{s:s}", "op", "status"), NULL);
+	assert_string_equal(json_string_value(json_object_get(data, "state")), "running");
+	assert_string_equal(json_string_value(json_object_get(data, "health")), "healthy");
+	load("life", &record);
+	assert_int_equal(json_integer_value(json_object_get(data, "vmm_pid")), record.vmm.pid);
+	assert_int_equal(getpgid(record.vmm.pid), record.pgid);
+	assert_int_equal(getpgid(record.link.pid), record.pgid);
+	assert_int_equal(record.supervisor.pid, record.pgid);
+	record_finish(&record);
+	json_decref(data);
+	json_decref(call("life", json_pack("{s:s, s:[s]}", "op", "exec", "argv", "true"), &fd));
+	assert_int_equal(fdio_read_full(fd, frames, sizeof(frames)), 0);
+	assert_int_equal(frames[12], STREAM_EXIT);
+	close(fd);
+	stop("life", 5000);
+	assert_ended("life", LIFECYCLE_STOPPED, "stopped by the test");
+}
+
+static void test_two_starts_at_once(void **state)
+{
+	int codes[2] = {}, started = 0, busy = 0;
+	pid_t children[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			struct err err = {};
+			struct spec spec;
+
+			make_spec(&spec, "twice", "ws");
+			_exit(-start(&spec, &err));
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		int status;
+
+		assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+		codes[i] = WEXITSTATUS(status);
+		started += codes[i] == 0;
+		busy += codes[i] == EBUSY;
+	}
+	assert_int_equal(started, 1);
+	assert_int_equal(busy, 1);
+	stop("twice", 5000);
+	assert_ended("twice", LIFECYCLE_STOPPED, "");
+}
+
+static void test_two_folders_of_one_name(void **state)
+{
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	start_named("api");
+	stop("api", 5000);
+	make_spec(&spec, "api", "other");
+	assert_int_equal(start(&spec, &err), -EEXIST);
+	assert_non_null(strstr(err.text, at("ws")));
+	assert_non_null(strstr(err.text, at("other")));
+	assert_non_null(strstr(err.next_step, "api-2"));
+	spec_finish(&spec);
+	assert_ended("api", LIFECYCLE_STOPPED, "");
+}
+
+static void test_a_stopped_vmm_is_ended(void **state)
+{
+	struct record record;
+
+	(void)state;
+	start_named("frozen");
+	load("frozen", &record);
+	assert_int_equal(process_id_signal(&record.vmm, SIGSTOP), 0);
+	record_finish(&record);
+	stop("frozen", 200);
+	assert_ended("frozen", LIFECYCLE_STOPPED, "");
+}
+
+static void test_a_deaf_vmm_is_killed(void **state)
+{
+	(void)state;
+	start_named("deaf");
+	stop("deaf", 100);
+	assert_ended("deaf", LIFECYCLE_STOPPED, "");
+}
+
+static void test_a_killed_supervisor_takes_all_along(void **state)
+{
+	struct record record;
+
+	(void)state;
+	start_named("orphan");
+	load("orphan", &record);
+	assert_int_equal(process_id_signal(&record.supervisor, SIGKILL), 0);
+	wait_gone("orphan");
+	assert_false(process_id_alive(&record.vmm));
+	assert_false(process_id_alive(&record.link));
+	record_finish(&record);
+	/* A start goes straight over what is left. */
+	start_named("orphan");
+	load("orphan", &record);
+	assert_int_equal(process_id_signal(&record.supervisor, SIGKILL), 0);
+	record_finish(&record);
+	stop("orphan", 1000);
+	assert_ended("orphan", LIFECYCLE_FAILED, "without a word");
+}
+
+static void test_a_stopped_supervisor_is_ended(void **state)
+{
+	struct record record;
+
+	(void)state;
+	start_named("hung");
+	load("hung", &record);
+	assert_int_equal(process_id_signal(&record.supervisor, SIGSTOP), 0);
+	record_finish(&record);
+	stop("hung", 1000);
+	assert_ended("hung", LIFECYCLE_FAILED, "did not answer");
+}
+
+static void test_a_killed_link_fails_the_sandbox(void **state)
+{
+	struct record record;
+
+	(void)state;
+	start_named("unlinked");
+	load("unlinked", &record);
+	assert_int_equal(process_id_signal(&record.link, SIGKILL), 0);
+	record_finish(&record);
+	wait_gone("unlinked");
+	assert_ended("unlinked", LIFECYCLE_FAILED, "sandbox-link was ended by signal 9");
+}
+
+static void assert_start_fails(const char *name, const char *text)
+{
+	struct err err = {};
+	struct spec spec;
+
+	make_spec(&spec, name, "ws");
+	assert_true(start(&spec, &err) < 0);
+	if (!strstr(err.text, text))
+		fail_msg("error: %s", err.text);
+	spec_finish(&spec);
+	wait_gone(name);
+	assert_ended(name, LIFECYCLE_FAILED, text);
+}
+
+static void test_starts_that_fail_say_why(void **state)
+{
+	(void)state;
+	assert_start_fails("mute", "cannot go on");
+	assert_start_fails("refused", "No such device");
+}
+
+static void test_a_crash_has_its_own_reason(void **state)
+{
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	make_spec(&spec, "crash", "ws");
+	start(&spec, &err); /* ready first, or the crash: either may win */
+	spec_finish(&spec);
+	wait_gone("crash");
+	assert_ended("crash", LIFECYCLE_FAILED, "triple fault");
+}
+
+static void test_time_is_up(void **state)
+{
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	make_spec(&spec, "timed", "ws");
+	spec.timeout_ms = 300;
+	assert_int_equal(start(&spec, &err), 0);
+	spec_finish(&spec);
+	wait_gone("timed");
+	assert_ended("timed", LIFECYCLE_STOPPED, "timeout");
+}
+
+static void test_the_commands_end_ends_the_sandbox(void **state)
+{
+	static char *const command[] = { "make", NULL };
+	struct record record;
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	make_spec(&spec, "command", "ws");
+	assert_int_equal(spec_set_command(&spec, command, NULL), 0);
+	assert_int_equal(start(&spec, &err), 0);
+	assert_int_equal(sandbox_wait(&paths, "command", 10000, &record, &err), 0);
+	assert_int_equal(record.exit_code, 3);
+	record_finish(&record);
+	spec_finish(&spec);
+	assert_ended("command", LIFECYCLE_STOPPED, "exit code 3");
+}
+
+static void test_a_taken_port_leaves_no_trace(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct err err = {};
+	struct record record;
+	struct spec spec;
+	char word[32];
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	getsockname(fd, (struct sockaddr *)&address, &len);
+	snprintf(word, sizeof(word), "%u:80", ntohs(address.sin_port));
+	make_spec(&spec, "ported", "ws");
+	assert_int_equal(spec_add_port(&spec, word, NULL), 0);
+	assert_int_equal(start(&spec, &err), -EADDRINUSE);
+	wait_gone("ported");
+	assert_int_equal(registry_load(&paths, "ported", &record, NULL), -ENOENT);
+	close(fd);
+	/* And once it is free, it is published, and free again at the end. */
+	assert_int_equal(start(&spec, &err), 0);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
+	close(fd);
+	stop("ported", 5000);
+	spec_finish(&spec);
+	assert_ended("ported", LIFECYCLE_STOPPED, "");
+}
+
+static void test_a_stop_while_it_boots(void **state)
+{
+	struct record record;
+	struct err err = {};
+	struct spec spec;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		make_spec(&spec, "slow", "ws");
+		_exit(-start(&spec, &err) != 0);
+	}
+	while (registry_load(&paths, "slow", &record, NULL) < 0 || !record.link.pid)
+		usleep(10000);
+	record_finish(&record);
+	stop("slow", 5000);
+	waitpid(child, NULL, 0);
+	assert_ended("slow", LIFECYCLE_STOPPED, "stopped by the test");
+}
+
+static void test_a_starter_that_goes_away_cancels(void **state)
+{
+	struct record record;
+	struct err err = {};
+	struct spec spec;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		make_spec(&spec, "slow", "ws");
+		start(&spec, &err);
+		_exit(0);
+	}
+	while (registry_load(&paths, "slow", &record, NULL) < 0 || !record.link.pid)
+		usleep(10000);
+	record_finish(&record);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	wait_gone("slow");
+	assert_ended("slow", LIFECYCLE_STOPPED, "went away");
+}
+
+/* Started as root in somebody's folder, the jailed processes are that somebody. */
+static void test_root_in_anothers_folder(void **state)
+{
+	struct record record;
+	struct err err = {};
+	struct spec spec;
+	struct stat st;
+	char path[64];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(mkdir(at("theirs"), 0755), 0);
+	assert_int_equal(chown(at("theirs"), 12345, 12346), 0);
+	make_spec(&spec, "theirs", "theirs");
+	if (start(&spec, &err) < 0)
+		fail_msg("%s", err.text);
+	load("theirs", &record);
+	snprintf(path, sizeof(path), "/proc/%d", (int)record.vmm.pid);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 12345);
+	assert_int_equal(st.st_gid, 12346);
+	record_finish(&record);
+	spec_finish(&spec);
+	stop("theirs", 5000);
+	assert_ended("theirs", LIFECYCLE_STOPPED, "");
+}
+
+static void copy_program(const char *variable, const char *name)
+{
+	char command[2 * PATH_MAX];
+	const char *from = getenv(variable);
+
+	snprintf(command, sizeof(command), "cp '%s' '%s'", from ? from : "/bin/true", at(name));
+	if (system(command) != 0)
+		exit(1);
+}
+
+/* In the build folder: makes a folder with all programs in it, and becomes the copy of itself there. */
+static int move_house(char **argv)
+{
+	struct err err = {};
+	char self[PATH_MAX];
+	ssize_t n;
+
+	if (access("/dev/kvm", R_OK | W_OK) < 0) {
+		fprintf(stderr, "skipped: no /dev/kvm to hand to a VMM\n");
+		return SKIPPED;
+	}
+	if (jail_try(&err) < 0) {
+		fprintf(stderr, "skipped: %s\n", err.text);
+		return SKIPPED;
+	}
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0 || !private_folder_make(base))
+		return 1;
+	self[n] = '\0';
+	chmod(base, 0711);
+	setenv("LIFE_SELF", self, 1);
+	copy_program("LIFE_SELF", "test");
+	copy_program("SANDBOX_SUPERVISOR", "sandbox-supervisor");
+	copy_program("FAKE_VMM", "sandbox-vmm");
+	copy_program("FAKE_LINK", "sandbox-link");
+	copy_program("LIFE_AGENT", "sandbox-agent");
+	setenv("LIFE_FOLDER", base, 1);
+	execv(at("test"), argv);
+	return 1;
+}
+
+static int set_up(void **state)
+{
+	struct err err = {};
+
+	(void)state;
+	unsetenv("SUDO_UID");
+	setenv("HOME", base, 1);
+	setenv("XDG_STATE_HOME", at("s"), 1);
+	setenv("XDG_RUNTIME_DIR", at("r"), 1);
+	setenv("XDG_CACHE_HOME", at("c"), 1);
+	unsetenv("XDG_CONFIG_HOME");
+	unsetenv("XDG_DATA_HOME");
+	mkdir(at("s"), 0700);
+	mkdir(at("r"), 0700);
+	mkdir(at("ws"), 0755);
+	mkdir(at("other"), 0755);
+	if (fdio_mkdir_parents(at("c/sandboxctl/kernels/minimal"), 0755) < 0 ||
+		fdio_write_file_atomic(AT_FDCWD, at("c/sandboxctl/kernels/minimal/vmlinux"),
+			"\177ELF", 4, 0644) < 0 ||
+		paths_load(&paths, &err) < 0 || paths_prepare(&paths, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	return registry_remove_folder(base, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_life),
+		cmocka_unit_test(test_two_starts_at_once),
+		cmocka_unit_test(test_two_folders_of_one_name),
+		cmocka_unit_test(test_a_stopped_vmm_is_ended),
+		cmocka_unit_test(test_a_deaf_vmm_is_killed),
+		cmocka_unit_test(test_a_killed_supervisor_takes_all_along),
+		cmocka_unit_test(test_a_stopped_supervisor_is_ended),
+		cmocka_unit_test(test_a_killed_link_fails_the_sandbox),
+		cmocka_unit_test(test_starts_that_fail_say_why),
+		cmocka_unit_test(test_a_crash_has_its_own_reason),
+		cmocka_unit_test(test_time_is_up),
+		cmocka_unit_test(test_the_commands_end_ends_the_sandbox),
+		cmocka_unit_test(test_a_taken_port_leaves_no_trace),
+		cmocka_unit_test(test_a_stop_while_it_boots),
+		cmocka_unit_test(test_a_starter_that_goes_away_cancels),
+		cmocka_unit_test(test_root_in_anothers_folder),
+	};
+	const char *folder = getenv("LIFE_FOLDER");
+
+	(void)argc;
+	if (!folder)
+		return move_house(argv);
+	snprintf(base, sizeof(base), "%s", folder);
+	/* Supervisors whose starter has ended come to us, as they would come to init. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	signal(SIGCHLD, SIG_DFL);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
