@@ -103,6 +103,9 @@ static void assert_ended(const char *name, enum lifecycle_state state, const cha
 	assert_int_equal(record.state, state);
 	if (!strstr(record.reason, reason))
 		fail_msg("reason: %s", record.reason);
+	/* The lock goes a moment before the supervisor itself. */
+	for (int i = 0; i < 200 && process_group_members(record.pgid, &member, 1) > 0; i++)
+		usleep(10000);
 	assert_int_equal(process_group_members(record.pgid, &member, 1), 0);
 	assert_int_equal(paths_of_runtime(&paths, name, NULL, path, NULL), 0);
 	assert_int_equal(access(path, F_OK), -1);
@@ -382,9 +385,24 @@ static void test_a_taken_port_leaves_no_trace(void **state)
 	assert_ended("ported", LIFECYCLE_STOPPED, "");
 }
 
+static void wait_for_link(const char *name)
+{
+	for (int i = 0; i < 1000; i++, usleep(10000)) {
+		struct record record;
+		bool there;
+
+		if (registry_load(&paths, name, &record, NULL) < 0)
+			continue;
+		there = record.link.pid != 0;
+		record_finish(&record);
+		if (there)
+			return;
+	}
+	fail_msg("%s: its link was not started", name);
+}
+
 static void test_a_stop_while_it_boots(void **state)
 {
-	struct record record;
 	struct err err = {};
 	struct spec spec;
 	pid_t child = fork();
@@ -394,9 +412,7 @@ static void test_a_stop_while_it_boots(void **state)
 		make_spec(&spec, "slow", "ws");
 		_exit(-start(&spec, &err) != 0);
 	}
-	while (registry_load(&paths, "slow", &record, NULL) < 0 || !record.link.pid)
-		usleep(10000);
-	record_finish(&record);
+	wait_for_link("slow");
 	stop("slow", 5000);
 	waitpid(child, NULL, 0);
 	assert_ended("slow", LIFECYCLE_STOPPED, "stopped by the test");
@@ -404,7 +420,6 @@ static void test_a_stop_while_it_boots(void **state)
 
 static void test_a_starter_that_goes_away_cancels(void **state)
 {
-	struct record record;
 	struct err err = {};
 	struct spec spec;
 	pid_t child = fork();
@@ -415,9 +430,7 @@ static void test_a_starter_that_goes_away_cancels(void **state)
 		start(&spec, &err);
 		_exit(0);
 	}
-	while (registry_load(&paths, "slow", &record, NULL) < 0 || !record.link.pid)
-		usleep(10000);
-	record_finish(&record);
+	wait_for_link("slow");
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	wait_gone("slow");

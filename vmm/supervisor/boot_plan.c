@@ -373,20 +373,12 @@ static int add_shares(struct boot_plan *plan, const char *const *environment, st
 	return r;
 }
 
-/* A host without ssh-keygen has sandboxes without ssh: that is said by `sandboxctl ssh`, and no reason not to start. */
 static int make_keys(struct boot_plan *plan, const char *const *environment, struct err *err)
 {
 	int r = paths_of_state(plan->paths, plan->spec->name, "ssh", plan->ssh_folder, err);
 
-	if (r < 0)
-		return r;
-	r = ssh_keys_make(plan->ssh_folder, plan->spec->name, environment, err);
-	if (r == -ENOENT) {
-		log_warn("%s", err ? err->text : "no ssh-keygen");
-		plan->ssh_folder[0] = '\0';
-		return 0;
-	}
-	return r;
+	(void)environment;
+	return r < 0 ? r : ssh_keys_make(plan->ssh_folder, plan->spec->name, err);
 }
 
 static int make_welcome(struct boot_plan *plan, const char *const *environment, struct err *err)

@@ -12,6 +12,5 @@
 
 #define SSH_KEYS_FILE_MAX 16384
 
-/* folder: the sandbox's ssh folder, made 0700. -ENOENT: the host has no ssh-keygen: ssh is then not to be had. */
-int ssh_keys_make(
-	const char *folder, const char *name, const char *const *environment, struct err *err);
+/* folder: the sandbox's ssh folder, made 0700. What is there already stays. */
+int ssh_keys_make(const char *folder, const char *name, struct err *err);
