@@ -15,7 +15,7 @@ import link_host  # noqa: E402
 
 CID, PORT = 42, 7000
 SINK, SOURCE, ECHO = 1, 2, 3
-ROUNDS = 3
+ROUNDS = 2
 BUFFER = bytes(1 << 20)
 
 

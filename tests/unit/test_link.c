@@ -79,7 +79,7 @@ static int seqpacket(int *ret_theirs)
 	return pair[0];
 }
 
-static int set_up(void **state)
+static int set_up_with(void **state, uint64_t silence_ms)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	struct err err = {};
@@ -97,6 +97,7 @@ static int set_up(void **state)
 	rig->log_fd = memfd_create("session.log", MFD_CLOEXEC);
 	rig->config.listen_fd = rig->listener;
 	rig->config.session_log_fd = rig->log_fd;
+	rig->config.agent_silence_ms = silence_ms;
 	rig->config.welcome = welcome;
 	rig->config.welcome_len = sizeof(welcome);
 	rig->config.socket_folder = rig->folder;
@@ -107,6 +108,16 @@ static int set_up(void **state)
 	rig->agent = -1;
 	*state = rig;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, 0);
+}
+
+static int set_up_impatient(void **state)
+{
+	return set_up_with(state, 1000);
 }
 
 static int tear_down(void **state)
@@ -401,6 +412,26 @@ static void test_agent_of_another_version_is_lost(void **state)
 	say_message(rig->agent, PROTOCOL_HELLO, &w);
 	assert_int_equal(hear_event(rig, EVENT_AGENT_HELLO).value[0], 99);
 	hear_event(rig, EVENT_AGENT_LOST);
+}
+
+/* H3: liveness is judged here. */
+static void test_silent_agent_is_lost(void **state)
+{
+	struct rig *rig = *state;
+	struct protocol_health health = {};
+	uint8_t wire[256];
+	struct bytes_writer w = bytes_writer(wire, sizeof(wire));
+
+	agent_ready(rig);
+	protocol_put_health(&w, &health);
+	for (int i = 0; i < 3; i++) {
+		usleep(500000);
+		say_message(rig->agent, PROTOCOL_HEALTH, &w);
+		hear_event(rig, EVENT_AGENT_HEALTH);
+	}
+	usleep(1200000);
+	hear_event(rig, EVENT_AGENT_LOST);
+	expect_end(rig, rig->agent);
 }
 
 static void test_agent_refuses(void **state)
@@ -1025,6 +1056,8 @@ int main(void)
 		LINK_TEST(test_agent_comes_up_once),
 		LINK_TEST(test_agent_that_breaks_the_protocol_is_lost),
 		LINK_TEST(test_agent_of_another_version_is_lost),
+		cmocka_unit_test_setup_teardown(
+			test_silent_agent_is_lost, set_up_impatient, tear_down),
 		LINK_TEST(test_agent_refuses),
 		LINK_TEST(test_guest_cannot_flood_events),
 		LINK_TEST(test_requests_reach_the_agent),

@@ -108,6 +108,7 @@ static bool on_ready(struct link_agent *agent)
 		!protocol_get_ready(agent->stash, agent->have, &ready))
 		return false;
 	agent->state = LINK_AGENT_READY;
+	loop_timer_set(agent->timer, agent->silence_ms);
 	link_events_send(agent->events, EVENT_AGENT_READY,
 		(uint64_t[]){ ready.elapsed_ns, ready.degraded }, 2);
 	/* WELCOME's time was encoded before the machine started. */

@@ -276,6 +276,8 @@ static int set_up(struct link *link)
 	if (r == 0)
 		r = loop_add_fd(link->loop, config->control_fd, EPOLLIN, on_control, link,
 			&link->control_source);
+	if (config->agent_silence_ms)
+		link->agent.silence_ms = config->agent_silence_ms;
 	link->core.freed = on_freed;
 	link->core.freed_data = link;
 	return r == 0 ? listen_all(link) : r;

@@ -35,6 +35,7 @@ struct link_config {
 	int session_log_fd; /* -1: none */
 	const void *welcome; /* the encoded body; outlives the link */
 	size_t welcome_len;
+	uint64_t agent_silence_ms; /* 0: LINK_AGENT_SILENCE_MS */
 	/* Guest-to-host ports lead to `<socket_folder>/vsock.sock_<port>`, where the port is in the list. NULL: nowhere. */
 	const char *socket_folder;
 	uint32_t allow[LINK_ALLOWED_PORTS_MAX];

@@ -147,6 +147,10 @@ static void on_listener(void *data, uint32_t events)
 			return;
 		}
 		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+		/* Out of fds or memory: what ends gives some back. Anything else is the one connection's matter. */
+		if (fd < 0 &&
+			(errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+			listener->paused = loop_modify(listener->source, 0) == 0;
 		if (fd < 0)
 			return;
 		if (listener->guest_port)
