@@ -12,10 +12,12 @@
  */
 #include <errno.h>
 #include <linux/prctl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -272,10 +274,36 @@ static int load_kernel(struct vmm *vmm, struct err *err)
 	return machine_load(vmm->machine, &boot, err);
 }
 
+/*
+ * Tables of devices and shares are large, and used at a few places: in huge pages, as a kernel with THP "always" would
+ * give, they cost megabytes. So all of them lie in the heap, which huge pages are kept away from; guest RAM asks for its
+ * own. (PR_SET_THP_DISABLE for good would take them from guest RAM too.)
+ */
+static void tables_begin(void)
+{
+	mallopt(M_MMAP_MAX, 0);
+	mallopt(M_ARENA_MAX, 1);
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
+static void tables_end(const void *heap)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t)heap + page - 1) & ~(page - 1);
+	uintptr_t end = (uintptr_t)sbrk(0);
+
+	if (end > begin)
+		madvise((void *)begin, end - begin, MADV_NOHUGEPAGE);
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+}
+
 static int build(struct vmm *vmm, struct err *err)
 {
-	int r = loop_create(&vmm->loop);
+	const void *heap = sbrk(0);
+	int r;
 
+	tables_begin();
+	r = loop_create(&vmm->loop);
 	if (r < 0)
 		return err_set(err, r, "loop: %s", strerror(-r));
 	r = watch_outside(vmm, err);
@@ -285,6 +313,7 @@ static int build(struct vmm *vmm, struct err *err)
 		r = create_machine(vmm, err);
 	if (r == 0)
 		r = create_devices(vmm, err);
+	tables_end(heap);
 	if (r == 0)
 		r = load_kernel(vmm, err);
 	return r;
