@@ -278,12 +278,15 @@ static int list_folder(int folder_fd, char ***ret)
 	size_t count = 0, room = 64;
 	char **names = calloc(room + 1, sizeof(*names));
 	struct dirent *entry;
-	int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd;
 
+	if (!names)
+		return -ENOMEM;
+	fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	folder = fd < 0 ? NULL : fdopendir(fd);
 	if (!folder)
 		close_keeping_errno(fd);
-	while (names && folder && (entry = readdir(folder)) && count < HOST_ETC_FILES_MAX) {
+	while (folder && (entry = readdir(folder)) && count < HOST_ETC_FILES_MAX) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		if (count == room) {
@@ -299,8 +302,6 @@ static int list_folder(int folder_fd, char ***ret)
 			break;
 		names[++count] = NULL;
 	}
-	if (!names)
-		return -ENOMEM;
 	qsort(names, count, sizeof(*names), compare_names);
 	*ret = names;
 	return 0;
