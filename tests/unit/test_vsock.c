@@ -712,7 +712,7 @@ static void test_blocked_stream_does_not_spin(void **state)
 	close(fd);
 	while (take_packet(rig, &head, NULL))
 		got += head.op == VSOCK_OP_RW ? head.len : 0;
-	assert_int_equal(got, 8192);
+	assert_in_range(got, 4096, 8192 - 2 * VSOCK_PACKET_MEMORY);
 	before = rig->rounds;
 	for (int i = 0; i < 200; i++) {
 		int n = loop_run_once(rig->loop, 1);
@@ -724,7 +724,7 @@ static void test_blocked_stream_does_not_spin(void **state)
 	while (take_packet(rig, &head, NULL))
 		assert_true(head.op == VSOCK_OP_CREDIT_REQUEST || head.op == VSOCK_OP_SHUTDOWN);
 	/* It reads on: the rest comes, and only then the end. */
-	for (uint32_t fwd = 8192; got < sizeof(big); fwd = (uint32_t)got) {
+	for (uint32_t fwd = (uint32_t)got; got < sizeof(big); fwd = (uint32_t)got) {
 		head = to_host(VSOCK_OP_CREDIT_UPDATE, 1024);
 		head.buf_alloc = 8192;
 		head.fwd_cnt = fwd;

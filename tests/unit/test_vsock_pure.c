@@ -125,6 +125,45 @@ static void test_small_packets_are_bounded(void **state)
 	assert_int_equal(vsock_credit_packets_free(&c), VSOCK_PACKETS_MIN);
 }
 
+/*
+ * Kernels of 2026 reset a stream whose bytes and packets' weight together pass its buffer: packets of any size stay below it,
+ * and yet most of it is used. (V8)
+ */
+static void test_weight_of_packets_counts(void **state)
+{
+	static const uint32_t sizes[] = { 1, 100, 576, 1500, 3732, 65536 };
+	static const uint32_t buffers[] = { 4096, 65536, 256 << 10, 1 << 20 };
+	struct vsock_credit c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes) * ARRAY_SIZE(buffers); i++) {
+		uint32_t buffer = buffers[i / ARRAY_SIZE(sizes)],
+			 size = sizes[i % ARRAY_SIZE(sizes)];
+		unsigned int packets = 0;
+
+		vsock_credit_init(&c, 1 << 16);
+		vsock_credit_heard(&c, buffer, 0);
+		for (uint32_t room;
+			(room = vsock_credit_room(&c, 0)) && vsock_credit_packets_free(&c);
+			packets++) {
+			vsock_credit_sent(&c, MIN(room, size));
+			assert_true(c.tx_cnt + (packets + 1) * 576 <= buffer);
+		}
+		assert_true(packets > 0);
+		assert_true(vsock_credit_should_ask(&c));
+		if (size >= 3732 && buffer >= 256 << 10)
+			assert_true(c.tx_cnt >= buffer / 4 * 3);
+		vsock_credit_heard(&c, buffer, c.tx_cnt);
+		assert_true(vsock_credit_room(&c, 0) > 0);
+	}
+	/* A buffer smaller than one packet's weight: one at a time. */
+	vsock_credit_init(&c, 1 << 16);
+	vsock_credit_heard(&c, 100, 0);
+	assert_int_equal(vsock_credit_room(&c, 0), 100);
+	vsock_credit_sent(&c, 50);
+	assert_int_equal(vsock_credit_room(&c, 0), 0);
+}
+
 static void test_states_end(void **state)
 {
 	(void)state;
@@ -262,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_credit_wraps),
 		cmocka_unit_test(test_lying_guest_gets_no_credit),
 		cmocka_unit_test(test_small_packets_are_bounded),
+		cmocka_unit_test(test_weight_of_packets_counts),
 		cmocka_unit_test(test_states_end),
 		cmocka_unit_test(test_states_of_a_life),
 		cmocka_unit_test(test_table_is_bounded),

@@ -19,6 +19,18 @@ uint32_t vsock_credit_free(const struct vsock_credit *credit)
 	return out < credit->peer_buf_alloc ? credit->peer_buf_alloc - out : 0;
 }
 
+uint32_t vsock_credit_room(const struct vsock_credit *credit, unsigned int more)
+{
+	uint32_t bytes = vsock_credit_free(credit), alloc = credit->peer_buf_alloc;
+	uint64_t weight = (uint64_t)(credit->packet_count + more + 1) * VSOCK_PACKET_MEMORY;
+
+	/* A buffer so small that the weight fills it would get nothing at all: it gets one packet at a time. */
+	if (credit->packet_count + more == 0)
+		return MIN(bytes,
+			alloc / 2 > VSOCK_PACKET_MEMORY ? alloc - VSOCK_PACKET_MEMORY : alloc);
+	return bytes >= weight + VSOCK_PACKET_LEAST ? bytes - (uint32_t)weight : 0;
+}
+
 static unsigned int packet_limit(const struct vsock_credit *credit)
 {
 	uint32_t limit = credit->peer_buf_alloc / VSOCK_PACKET_WEIGHT;
@@ -35,7 +47,8 @@ unsigned int vsock_credit_packets_free(const struct vsock_credit *credit)
 
 static bool near_limit(const struct vsock_credit *credit)
 {
-	return credit->packet_count >= packet_limit(credit) / 4 * 3;
+	return credit->packet_count >= packet_limit(credit) / 4 * 3 ||
+	       (credit->packet_count && vsock_credit_room(credit, 0) < credit->peer_buf_alloc / 16);
 }
 
 bool vsock_credit_should_ask(const struct vsock_credit *credit)

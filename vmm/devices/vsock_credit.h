@@ -8,8 +8,10 @@
  * or unread is tx_cnt - peer_fwd_cnt and may not pass peer_buf_alloc. A guest that lies (fwd_cnt ahead of tx_cnt) gets no
  * credit and so stops only itself.
  * Linux guests also bound the memory behind a stream's queue, where a packet of one byte weighs some hundred: so the ends of
- * packets not known to be consumed are kept, and there are never more than a share of the peer's buffer allows. Guests
- * tell their fwd_cnt late (after a good part of the *bytes* was read), so that near that bound they are asked (CREDIT_REQUEST).
+ * packets not known to be consumed are kept, and there are never more than a share of the peer's buffer allows. Some stable
+ * kernels of 2026 (6.12.117 is one) count that weight together with the bytes against the buffer, and reset the stream when
+ * the sum passes it: so the weight is held back from the bytes too. Guests tell their fwd_cnt late (after a good part of the
+ * *bytes* was read), so that near those bounds they are asked (CREDIT_REQUEST).
  * From the guest: buf_alloc is what we promise and what we really have; rx_cnt came, fwd_cnt was handed on.
  */
 #include <stdbool.h>
@@ -18,6 +20,9 @@
 #define VSOCK_PACKETS_MAX   256u /* unconsumed packets towards the guest, for one stream */
 #define VSOCK_PACKETS_MIN   8u
 #define VSOCK_PACKET_WEIGHT 2048u /* of the peer's buf_alloc, for each of them */
+#define VSOCK_PACKET_MEMORY                                                                        \
+	640u /* what a guest's kernel needs to queue one, beside its bytes: SKB_TRUESIZE(0), 576 */
+#define VSOCK_PACKET_LEAST 512u /* a smaller one is not worth its weight, while others are out */
 
 struct vsock_credit {
 	/* towards the guest */
@@ -35,6 +40,8 @@ void vsock_credit_init(struct vsock_credit *credit, uint32_t buf_alloc);
 
 /* Bytes that may be sent now. */
 uint32_t vsock_credit_free(const struct vsock_credit *credit);
+/* Bytes that may be sent now in the one packet after `more` others that are planned; their bytes are for the caller to deduct. */
+uint32_t vsock_credit_room(const struct vsock_credit *credit, unsigned int more);
 /* Packets that may be sent now. */
 unsigned int vsock_credit_packets_free(const struct vsock_credit *credit);
 /* Whether so many packets are out that the guest should be asked how far it is; at once only the first time. */

@@ -29,7 +29,7 @@ static bool wants_read(const struct vsock_stream *stream)
 
 static bool has_credit(const struct vsock_stream *stream)
 {
-	return vsock_credit_free(&stream->credit) && vsock_credit_packets_free(&stream->credit);
+	return vsock_credit_room(&stream->credit, 0) && vsock_credit_packets_free(&stream->credit);
 }
 
 static bool has_work(const struct vsock_stream *stream)
@@ -217,22 +217,25 @@ struct read_plan {
 
 static void plan_read(struct vsock_stream *stream, unsigned int held, struct read_plan *plan)
 {
-	uint32_t left = vsock_credit_free(&stream->credit);
+	uint32_t planned = 0;
 	unsigned int most = MIN(held, vsock_credit_packets_free(&stream->credit));
 
 	plan->slice_count = 0;
 	plan->chains = 0;
-	while (plan->chains < most && left && plan->slice_count < READ_SLICES_MAX) {
+	while (plan->chains < most && plan->slice_count < READ_SLICES_MAX) {
+		uint32_t room = vsock_credit_room(&stream->credit, plan->chains);
 		size_t bytes;
 
+		if (room <= planned)
+			break;
 		plan->slice_count += virtq_chain_peek_writable(
 			held_at(stream->device, plan->chains), plan->slices + plan->slice_count,
-			READ_SLICES_MAX - plan->slice_count, left, &bytes);
+			READ_SLICES_MAX - plan->slice_count, room - planned, &bytes);
 		/* A chain without room for a byte after the head would make an empty packet: it carries news instead. */
 		if (!bytes)
 			break;
 		plan->room[plan->chains++] = (uint32_t)bytes;
-		left -= (uint32_t)bytes;
+		planned += (uint32_t)bytes;
 	}
 }
 
