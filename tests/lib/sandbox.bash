@@ -9,10 +9,19 @@ set -euo pipefail
 # The minimal kernel boots fastest under emulation; a test about another kernel says so itself.
 KERNEL=${KERNEL:-minimal}
 sandboxes=()
+clean_ups=()
+failures=0
 
+# fail WORDS: ends the test, unless the folder of results has a file `keep-going`: then all that fails is seen in one run.
 fail() {
 	printf 'FAILED: %s\n' "$*" >&2
-	exit 1
+	[ -e "$OUT/../../keep-going" ] || exit 1
+	failures=$((failures + 1))
+}
+
+# clean_up COMMAND: shell text that is run when the test ends, the last one first.
+clean_up() {
+	clean_ups=("$1" "${clean_ups[@]}")
 }
 
 note() {
@@ -59,12 +68,17 @@ project() {
 	printf '%s\n' "$SCRATCH/$1"
 }
 
-# start NAME FOLDER [FLAGS...]: a running sandbox on FOLDER, without attaching. 1 CPU and 256 MiB unless the flags say otherwise.
+# start NAME FOLDER [FLAGS...] [-- CMD ...]: a running sandbox on FOLDER, without attaching. $KERNEL, 1 CPU and 256 MiB unless
+# the flags say otherwise.
 start() {
-	local name=$1 folder=$2
+	local name=$1 folder=$2 flags
 	shift 2
 	sandboxes+=("$name")
-	ctl start "$name" --fresh --no-attach --workspace "$folder" --kernel "$KERNEL" --cpus 1 --memory 256M "$@" </dev/null
+	flags=(--workspace "$folder")
+	[[ " $* " == *" --kernel "* ]] || flags+=(--kernel "$KERNEL")
+	[[ " $* " == *" --cpus "* ]] || flags+=(--cpus 1)
+	[[ " $* " == *" --memory "* ]] || flags+=(--memory 256M)
+	ctl start "$name" --fresh --no-attach "${flags[@]}" "$@" </dev/null
 }
 
 # inside NAME SCRIPT: a shell script in the guest, as user sandbox, from /workspace.
@@ -80,6 +94,11 @@ inside_root() {
 # data NAME FIELD: a field of status --json.
 data() {
 	ctl status "$1" --json | jq -r ".data.$2"
+}
+
+# is NAME FIELD VALUE: for until_true.
+is() {
+	[ "$(data "$1" "$2")" = "$3" ]
 }
 
 # until_true SECONDS WHAT COMMAND...: asks again until it succeeds.
@@ -98,7 +117,11 @@ gone() {
 }
 
 remove_sandboxes() {
-	local name code=$?
+	local name text code=$?
+	[ $code -ne 0 ] || [ $failures -eq 0 ] || code=1
+	for text in "${clean_ups[@]}"; do
+		eval "$text" || true
+	done
 	for name in "${sandboxes[@]}"; do
 		if [ $code -ne 0 ]; then
 			printf -- '-- %s: last console lines\n' "$name" >&2
