@@ -203,7 +203,7 @@ static void make_home_parents(
 
 	snprintf(home, sizeof(home), "/home/%s/", welcome->user);
 	len = strlen(home);
-	if (strncmp(target, home, len))
+	if (strncmp(target, home, len) != 0)
 		return;
 	for (const char *at = strchr(target + len, '/');; at = strchr(at + 1, '/')) {
 		snprintf(path, sizeof(path), "%s%.*s", root,

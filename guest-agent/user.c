@@ -90,7 +90,7 @@ bool user_find(const char *passwd, const char *name, struct user *ret)
 {
 	uint32_t uid = 0;
 	bool by_uid = parse_id(name, &uid);
-	struct fields f;
+	struct fields f = {};
 	struct user user;
 
 	while (next_line(&passwd, &f)) {
@@ -118,7 +118,7 @@ static bool lists_member(char *members, const char *name)
 
 void user_add_groups(const char *group, struct user *user)
 {
-	struct fields f;
+	struct fields f = {};
 	gid_t gid;
 
 	while (user->group_count < USER_GROUPS_MAX && next_line(&group, &f)) {

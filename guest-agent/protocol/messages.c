@@ -270,7 +270,7 @@ static bool welcome_valid(const struct protocol_welcome *m)
 		return false;
 	if ((m->flags & ~(uint32_t)PROTOCOL_WELCOME_SUDO) || m->root > PROTOCOL_ROOT_HOST)
 		return false;
-	if (m->folder[0] && strcmp(m->folder, "/") && !protocol_path_valid(m->folder))
+	if (m->folder[0] && strcmp(m->folder, "/") != 0 && !protocol_path_valid(m->folder))
 		return false;
 	return name_valid(m->instance) && name_valid(m->hostname) && name_valid(m->user);
 }
