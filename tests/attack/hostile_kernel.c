@@ -248,7 +248,7 @@ static bool wait_used(struct device *d, unsigned int queue)
 
 static bool wait_broken(struct device *d)
 {
-	for (unsigned int i = 0; i < POLLS / 100; i++)
+	for (unsigned int i = 0; i < POLLS / 500; i++)
 		if (in32(d->base + STATUS) & NEEDS_RESET)
 			return true;
 	return false;
@@ -318,6 +318,18 @@ static bool flood_serial(void)
 	for (unsigned int i = 0; i < 5000; i++)
 		in32(devices[0].base);
 	return inb(0x3fd) & 0x20;
+}
+
+static bool giant_random_request(void)
+{
+	struct device *d = find(RNG, 0);
+	struct ring *r = &d->rings[0];
+
+	if (!start(d))
+		return false;
+	r->desc[0] = (struct desc){ at(buffer), sizeof(buffer), F_WRITE, 0 };
+	offer(d, 0, 0);
+	return wait_used(d, 0) && r->used[0].len > 0 && r->used[0].len <= 65536;
 }
 
 /* --- V1 --- */
@@ -526,6 +538,11 @@ static void break_rule(struct device *d, struct ring *r, unsigned int rule)
 		r->desc[0] = (struct desc){ b, 1, F_WRITE | F_NEXT, 1 };
 		r->desc[1] = (struct desc){ b, 1, 0, 0 };
 		break;
+	case 9: /* the same, and what lies there would do */
+		table[0] = (struct desc){ b, 1, F_WRITE | F_NEXT, 1 };
+		table[1] = (struct desc){ b, 1, F_WRITE, 0 };
+		r->desc[0] = (struct desc){ at(table), 16, F_INDIRECT, 0 };
+		break;
 	case 7: /* more than there can be */
 		r->avail_idx = (uint16_t)(r->avail_idx + 1000);
 		break;
@@ -539,7 +556,7 @@ static bool broken_rules(void)
 {
 	struct device *d = find(RNG, 0);
 
-	for (unsigned int rule = 0; rule <= 8; rule++) {
+	for (unsigned int rule = 0; rule <= 9; rule++) {
 		if (!start(d))
 			return false;
 		break_rule(d, d->rings, rule);
@@ -610,6 +627,7 @@ static const struct {
 } attacks[] = {
 	{ "V9 console flood", flood_console },
 	{ "V10 serial flood", flood_serial },
+	{ "V9 giant random request", giant_random_request },
 	{ "V1 late queue writes", late_queue_writes },
 	{ "V2 rings outside memory", rings_outside_memory },
 	{ "V2 descriptors outside memory", descriptors_outside_memory },

@@ -21,7 +21,7 @@ status_of 0 "$BUILD/sandbox-vmm" --unjailed --name hostile --memory-mib 128 --kv
 cat vmm.log
 grep -a '^\(PASS\|FAIL\|all\) ' log || true
 
-[ "$(grep -ac '^PASS ' log)" -eq 13 ] || fail "not everything passed"
+[ "$(grep -ac '^PASS ' log)" -eq 14 ] || fail "not everything passed"
 grep -aq '^all attempted' log || fail "the guest did not come to its end"
 grep -q 'powered off' vmm.log || fail "the machine did not end as its guest asked"
 equal "the read-only disk" "$sum" "$(sha256sum <frozen)"
