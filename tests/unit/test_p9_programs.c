@@ -274,6 +274,9 @@ static void step_write(struct world *w, bool guest)
 	(void)guest;
 	if (!slot->used)
 		return;
+	/* A kernel appends where it believes the end to be. */
+	if (fcntl(slot->plain_fd, F_GETFL) & O_APPEND)
+		offset = (uint64_t)lseek(slot->plain_fd, 0, SEEK_END);
 	memset(data, (int)roll(w, 256), count);
 	n = slot->host_fd >= 0 ? pwrite(slot->host_fd, data, count, (off_t)offset)
 			       : p9_client_write(w->client, slot->fid, offset, data, count);

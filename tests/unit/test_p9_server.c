@@ -970,6 +970,45 @@ static void test_protected_files(void **state)
 		p9_client_rename(f->client, f->root, "evil", walk(f, "build"), "other"), 0);
 }
 
+static uint32_t opened_version(
+	struct fixture *f, const char *name, uint32_t flags, uint32_t *ret_fid)
+{
+	*ret_fid = walk(f, name);
+	assert_int_equal(p9_client_open(f->client, *ret_fid, flags), 0);
+	bytes_get_u8(&f->client->reply);
+	return bytes_get_u32(&f->client->reply);
+}
+
+/* Version 0 keeps newer kernels from caching. */
+static void test_what_the_guest_may_cache(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t fid, appending, other;
+
+	share_dir_write(S("small"), "x");
+	share_dir_write(S("large"), "x");
+	assert_int_equal(truncate(S("large"), 1 << 20), 0);
+	assert_int_equal(stat_path(f, "large").qid.version, 0);
+	assert_int_equal(opened_version(f, "small", 0, &fid), 0);
+	assert_int_equal(opened_version(f, "small", O_9P_RDWR, &fid), 0);
+	assert_int_not_equal(opened_version(f, "large", 0, &fid), 0);
+	assert_int_equal(opened_version(f, "large", O_9P_RDWR, &fid), 0);
+	assert_int_not_equal(opened_version(f, "large", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
+	/* Beside late writes nothing appends by itself ... */
+	assert_int_equal(p9_client_write(f->client, fid, 0, "abcd", 4), 4);
+	assert_int_equal(opened_version(f, "large", O_9P_RDWR | O_9P_APPEND, &other), 0);
+	assert_int_equal(p9_client_write(f->client, other, 0, "AB", 2), 2);
+	assert_string_equal(share_dir_read(S("large")), "ABcd");
+	/* ... and beside what appends nothing is written late. */
+	assert_int_equal(opened_version(f, "small", O_9P_RDWR | O_9P_APPEND, &appending), 0);
+	assert_int_equal(opened_version(f, "small", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
+	assert_int_equal(p9_client_write(f->client, appending, 0, "1", 1), 1);
+	assert_int_equal(p9_client_write(f->client, appending, 0, "2", 1), 1);
+	assert_string_equal(share_dir_read(S("small")), "12");
+	assert_int_equal(p9_client_clunk(f->client, appending), 0);
+	assert_int_not_equal(opened_version(f, "small", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
+}
+
 /* The whole device, over a queue. */
 static void test_device(void **state)
 {
@@ -1048,6 +1087,7 @@ int main(void)
 		TEST(test_fid_rules),
 		TEST(test_bad_frames),
 		TEST(test_protected_files),
+		TEST(test_what_the_guest_may_cache),
 		TEST_EMPTY(test_device),
 	};
 

@@ -37,6 +37,9 @@ struct p9_fid {
 	int open_fd;
 	uint8_t kind; /* enum p9_fid_kind */
 	bool writable;
+	bool append; /* open_fd has O_APPEND */
+	bool cached; /* the guest was told that it may cache it (p9_server.c, put_opened) */
+	struct tree_id id; /* of open_fd's file */
 };
 
 struct p9_fids {
@@ -45,6 +48,7 @@ struct p9_fids {
 	uint32_t *buckets;
 	uint32_t used, free, count;
 	uint32_t open_count, open_max, xattr_count;
+	uint32_t append_count, cached_count; /* open fids of those kinds; cached: writable ones */
 };
 
 int p9_fids_init(struct p9_fids *fids, struct handles *handles, uint32_t open_max);
@@ -58,7 +62,10 @@ void p9_fids_remove(struct p9_fids *fids, struct p9_fid *fid);
 
 /* -EMFILE where too many are open. Takes fd over where it gives 0. */
 int p9_fids_may_open(const struct p9_fids *fids);
-void p9_fids_set_open(struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable);
+void p9_fids_set_open(struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable, bool append,
+	bool cached, const struct tree_id *id);
+/* Whether a fid that is open on the file appends (append), or may write late what it cached (!append). */
+bool p9_fids_have_open(const struct p9_fids *fids, const struct tree_id *id, bool append);
 /* Gives fid a buffer. -ENOSPC where there are too many. */
 int p9_fids_set_xattr(struct p9_fids *fids, struct p9_fid *fid, enum p9_fid_kind kind);
 /* Replaces what it stands for; takes the reference over. */

@@ -21,6 +21,8 @@
 	(REPLY_MAX / 6 * 5) /* no entry of getdents64 grows by more than 28/24 on the wire */
 #define SLICES_MAX  VIRTQUEUE_SIZE_MAX
 #define BLOCK_BYTES 65536 /* st_blksize: what stdio buffers, and reads at a time */
+#define CACHED_BYTES_MIN                                                                           \
+	(128u << 10) /* a file that is only read is cached by the guest from this size on */
 #define LINUX_9P_MAGIC                                                                             \
 	0x01021997u /* f_type: so that tail and the like poll instead of waiting for inotify */
 
@@ -95,6 +97,11 @@ static int find_folder(struct p9_server *s, const struct p9_request *q, struct s
 	return fid_fd(s, fid);
 }
 
+static uint32_t version_of(const struct statx *stx)
+{
+	return ((uint32_t)stx->stx_ctime.tv_sec ^ stx->stx_ctime.tv_nsec << 2) | 1;
+}
+
 static struct p9_qid make_qid(struct p9_server *s, const struct statx *stx)
 {
 	uint8_t type = P9_QID_FILE;
@@ -105,7 +112,7 @@ static struct p9_qid make_qid(struct p9_server *s, const struct statx *stx)
 	else if (S_ISLNK(stx->stx_mode))
 		type = P9_QID_SYMLINK;
 	if (!s->coherent)
-		version = ((uint32_t)stx->stx_ctime.tv_sec ^ stx->stx_ctime.tv_nsec << 2) | 1;
+		version = version_of(stx);
 	return (struct p9_qid){
 		.type = type,
 		.version = version,
@@ -305,12 +312,41 @@ static int host_flags(uint32_t flags)
 	return host;
 }
 
+/*
+ * What the guest may cache of an opened file. Newer kernels (6.4 and later) read and write files whose qid version is 0
+ * without their page cache, in requests of at most a page; others through it, in large requests, written at close at the
+ * latest. So the version is not 0 where there is nothing that the host could have, and speed matters: files that were empty
+ * when they were opened for writing, and large ones that are only read. A file that exists and is written in place (a
+ * database), or small, or appended to, is always exact on both sides. Older kernels do not look at versions.
+ */
+static bool may_cache(struct p9_server *s, int flags, const struct statx *stx)
+{
+	struct tree_id id = tree_id(stx);
+
+	if (!s->coherent)
+		return true;
+	if (!S_ISREG(stx->stx_mode) || (flags & O_APPEND))
+		return false;
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		return stx->stx_size >= CACHED_BYTES_MIN;
+	/* Late writes may come through any fid of the file; through an appending one they would land at its end. */
+	return !stx->stx_size && !p9_fids_have_open(&s->fids, &id, true);
+}
+
 /* iounit 0: as much as msize allows. */
 static int put_opened(struct p9_server *s, struct p9_fid *fid, int fd, int flags,
 	const struct statx *stx, struct bytes_writer *w)
 {
-	p9_fids_set_open(&s->fids, fid, fd, (flags & O_ACCMODE) != O_RDONLY);
-	put_new_qid(s, 0, stx, w);
+	struct tree_id id = tree_id(stx);
+	struct p9_qid qid = make_qid(s, stx);
+	bool cached = may_cache(s, flags, stx), append = flags & O_APPEND;
+
+	if (append && p9_fids_have_open(&s->fids, &id, false) && fcntl(fd, F_SETFL, 0) == 0)
+		append = false;
+	if (cached)
+		qid.version = version_of(stx);
+	p9_fids_set_open(&s->fids, fid, fd, (flags & O_ACCMODE) != O_RDONLY, append, cached, &id);
+	p9_put_qid(w, &qid);
 	bytes_put_u32(w, 0);
 	return 0;
 }
