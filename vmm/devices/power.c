@@ -52,18 +52,30 @@ static void pvpanic_write(void *handler, uint64_t offset, const uint8_t *data, u
 		power->on_end(power->data, MACHINE_END_PANIC);
 }
 
+static void keyboard_write(void *handler, uint64_t offset, const uint8_t *data, unsigned int len)
+{
+	struct power *power = handler;
+
+	(void)offset;
+	(void)len;
+	if (data[0] == POWER_KEYBOARD_RESET)
+		power->on_end(power->data, MACHINE_END_REBOOT);
+}
+
 static const struct bus_ops acpi_ops = {
 	.name = "acpi-power", .read = acpi_read, .write = acpi_write
 };
 static const struct bus_ops pvpanic_ops = {
 	.name = "pvpanic", .read = pvpanic_read, .write = pvpanic_write
 };
+/* Reads as all ones, like any port that is not there: so a kernel finds no keyboard. */
+static const struct bus_ops keyboard_ops = { .name = "keyboard-reset", .write = keyboard_write };
 
 int power_add(struct power *power, struct bus *pio, struct err *err)
 {
 	int r = bus_add(pio, POWER_PORT_FIRST, POWER_PORT_COUNT, &acpi_ops, power, err);
 
-	if (r < 0)
-		return r;
-	return bus_add(pio, PVPANIC_PORT, PVPANIC_PORT_COUNT, &pvpanic_ops, power, err);
+	if (r == 0)
+		r = bus_add(pio, POWER_KEYBOARD_PORT, 1, &keyboard_ops, power, err);
+	return r < 0 ? r : bus_add(pio, PVPANIC_PORT, PVPANIC_PORT_COUNT, &pvpanic_ops, power, err);
 }

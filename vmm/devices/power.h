@@ -18,6 +18,10 @@
 #define POWER_PORT_COUNT	 3
 #define POWER_S5_SLEEP_TYPE	 5 /* what \_S5 tells the guest to write as SLP_TYPx */
 
+/* The keyboard controller's command port: how kernels without ACPI reset a PC. */
+#define POWER_KEYBOARD_PORT  0x64
+#define POWER_KEYBOARD_RESET 0xfe
+
 #define PVPANIC_PORT	   0x505
 #define PVPANIC_PORT_COUNT 1
 #define PVPANIC_PANICKED   0x01 /* the one event offered */

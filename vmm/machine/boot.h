@@ -6,7 +6,8 @@
  *
  * Layout below 1 MiB, all of it free for the kernel once it has copied what it wants:
  *   0x00500 GDT      0x07000 boot_params      0x09000 page tables (identity, the first GiB)      0x08000 seed
- *   0x20000 command line      0xe0000 ACPI tables (reserved in the memory map)
+ *   0x20000 command line      0xe0000 ACPI tables, 0xf0000 MP table (both reserved in the
+ *   memory map)
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 #define BOOT_PAGE_TABLES_GPA 0x9000ull
 #define BOOT_CMDLINE_GPA     0x20000ull
 #define BOOT_ACPI_GPA	     0xe0000ull
+#define BOOT_MPTABLE_GPA     0xf0000ull
 #define BOOT_PARAMS_SIZE     4096
 #define BOOT_SEED_SIZE	     32
 

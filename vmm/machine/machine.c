@@ -28,6 +28,7 @@
 #include "vmm/machine/cpuid.h"
 #include "vmm/machine/irq.h"
 #include "vmm/machine/kvm.h"
+#include "vmm/machine/mptable.h"
 #include "vmm/machine/vcpu.h"
 
 /* virtio-mmio windows lie in the hole, a page apart: registers and configuration space fill 0x200 bytes of each. */
@@ -245,6 +246,17 @@ static int load_acpi(struct machine *machine, struct err *err)
 	return acpi_build(&request, out, ACPI_TABLES_SIZE_MAX, &len, err);
 }
 
+static int load_mptable(struct machine *machine, struct err *err)
+{
+	void *out = guest_slice(&machine->memory, BOOT_MPTABLE_GPA, MPTABLE_SIZE_MAX);
+	size_t len;
+
+	if (!out)
+		return err_set(err, -ENOMEM, "MP table: no guest memory where it belongs");
+	return mptable_build(
+		BOOT_MPTABLE_GPA, machine->config.vcpus, out, MPTABLE_SIZE_MAX, &len, err);
+}
+
 /* The caller's words and, where asked for, those of the devices: virtio_mmio.device=<size>@<gpa>:<irq>. */
 static int make_cmdline(const struct machine *machine, const struct machine_boot *boot,
 	char out[static MACHINE_CMDLINE_MAX], struct err *err)
@@ -285,6 +297,8 @@ int machine_load(struct machine *machine, const struct machine_boot *boot, struc
 			&machine->memory, boot->initramfs_fd, image.end_gpa, &initramfs, err);
 	if (r == 0)
 		r = load_acpi(machine, err);
+	if (r == 0 && boot->cmdline_devices)
+		r = load_mptable(machine, err);
 	if (r == 0)
 		r = boot_write(&machine->memory, cmdline, &initramfs, BOOT_ACPI_GPA, err);
 	if (r == 0)

@@ -62,7 +62,7 @@ struct machine_boot {
 	int kernel_fd; /* ELF vmlinux (images/kernel/extract unpacks a bzImage on the host) */
 	int initramfs_fd; /* -1: none */
 	const char *cmdline; /* the caller's words; the devices' are added where asked */
-	bool cmdline_devices; /* virtio_mmio.device= words, for kernels without ACPI */
+	bool cmdline_devices; /* virtio_mmio.device= words and an MP table, for kernels without ACPI */
 };
 int machine_load(struct machine *machine, const struct machine_boot *boot, struct err *err);
 
