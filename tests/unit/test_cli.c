@@ -155,6 +155,8 @@ static void test_exit_codes(void **state)
 	assert_int_equal(sh("$ctl exec -- / </dev/null"), 126);
 	assert_int_equal(sh("$ctl exec -- sh -c 'kill -9 $$' </dev/null"), 137);
 	assert_int_equal(sh("$ctl exec </dev/null"), 125);
+	assert_int_equal(sh("$ctl exec -- printf '%s' $'\\xff' </dev/null"), 125);
+	assert_int_equal(sh("$ctl exec -e A=$'\\xff' -- true </dev/null"), 125);
 	assert_int_equal(sh("$ctl exec nobody -- true"), 125);
 	assert_int_equal(sh("$ctl status nobody"), 3);
 	assert_int_equal(sh("$ctl status --frob"), 2);

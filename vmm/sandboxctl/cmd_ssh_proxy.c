@@ -58,7 +58,7 @@ static const char server_script[] =
 	"}\n"
 	"copy($ours, \\*STDOUT);\n"
 	"kill \"TERM\", $reader;\n"
-	"' $tools/dropbear -i -m -s -w -W 1048576 -r $hostkey\n";
+	"' $tools/dropbear -i -m -s -W 1048576 -r $hostkey\n";
 
 static const char *const server_argv[] = { "/bin/sh", "-c", server_script, NULL };
 

@@ -54,6 +54,14 @@ int document_parse(const char *text, size_t len, struct document **ret, struct e
 	return 0;
 }
 
+bool document_can_hold(const char *text)
+{
+	json_t *j = json_string(text);
+
+	json_decref(j);
+	return j != NULL;
+}
+
 /* A string that jansson takes, whatever the bytes are. */
 static json_t *json_text(const char *text)
 {

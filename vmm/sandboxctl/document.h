@@ -43,6 +43,8 @@ void document_set_bool(struct document *d, const char *key, bool value);
 void document_set_child(struct document *d, const char *key, struct document *child);
 void document_append(struct document *list, struct document *child);
 void document_append_text(struct document *list, const char *text);
+/* Whether text goes into a document as it is: JSON holds UTF-8 alone. */
+bool document_can_hold(const char *text);
 
 /* Reading: the fallback where the path is not there or of another type. */
 const char *document_text(const struct document *d, const char *path, const char *fallback);

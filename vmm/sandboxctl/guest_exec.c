@@ -105,6 +105,28 @@ static int check_env(const struct invocation *in, const struct options *options)
 	return 0;
 }
 
+/* The request is JSON. What it cannot say is refused: to run something else than was asked for would be worse. */
+static int check_words(const struct invocation *in, const struct guest_exec *exec)
+{
+	struct err err = {};
+
+	for (size_t i = 0; exec->argv && exec->argv[i]; i++) {
+		if (document_can_hold(exec->argv[i]))
+			continue;
+		err_set(&err, -EILSEQ, "word %zu of the command is not UTF-8", i + 1);
+		err_next_step(
+			&err, "pass such bytes on stdin, or let a shell in the guest make them");
+		return report_usage(in, &err);
+	}
+	for (size_t i = 0; exec->options && i < options_count(exec->options, "env"); i++) {
+		if (document_can_hold(options_nth(exec->options, "env", i)))
+			continue;
+		err_set(&err, -EILSEQ, "a variable of --env is not UTF-8");
+		return report_usage(in, &err);
+	}
+	return 0;
+}
+
 static void set_folder(struct document *request, const char *folder)
 {
 	char path[PATH_MAX];
@@ -185,6 +207,8 @@ int guest_exec_run(
 	_cleanup_close_ int fd = -1;
 	int code = check_env(in, exec->options);
 
+	if (!code)
+		code = check_words(in, exec);
 	if (!code)
 		code = target_call(in, target, exec_request(exec, tty), NULL, &fd);
 	return code ? code : run_session(in, target, fd, &options);

@@ -107,6 +107,7 @@ static void add_files(struct draft *d, const struct boot_plan *plan)
 	add_key(d, ssh, "host_ed25519", "/run/sandbox/ssh/host_ed25519", 0600, 0);
 	add_key(d, ssh, "id_ed25519.pub", "/run/sandbox/ssh/authorized_keys", 0644, 0);
 	add_key(d, ssh, "id_ed25519.pub", "/home/sandbox/.ssh/authorized_keys", 0600, SANDBOX_UID);
+	add_key(d, ssh, "id_ed25519.pub", "/root/.ssh/authorized_keys", 0600, 0);
 }
 
 static const uint8_t roles[] = {
