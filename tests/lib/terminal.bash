@@ -7,7 +7,7 @@
 term_open() {
 	term new-session -d -s "$1" -x "$2" -y "$3" "exec env -u TMUX -u TMUX_PANE bash --norc --noprofile"
 	term_type "$1" "PS1='host> '; clear"
-	term_wait "$1" 10 '^host> $'
+	term_wait "$1" 10 '^host> *$'
 	term_type "$1" "$4"
 }
 
