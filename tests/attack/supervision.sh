@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# test: limit=600
+# H1, H2, H8, H13, E17 and H16 on a running sandbox: hang it, kill its parts, take its name, look at its walls from outside.
+set -euo pipefail
+. "$TREE/tests/lib/sandbox.bash"
+
+folder=$(project one)
+other=$(project two)
+
+# walls PID: what /proc says of a jailed process (H8).
+walls() {
+	local status=/proc/$1/status kind
+	equal "no capability in force" 0000000000000000 "$(awk '/^CapEff/{print $2}' "$status")"
+	equal "none to be had" 0000000000000000 "$(awk '/^CapBnd/{print $2}' "$status")"
+	equal "a seccomp filter" 2 "$(awk '/^Seccomp:/{print $2}' "$status")"
+	equal "no new privileges" 1 "$(awk '/^NoNewPrivs/{print $2}' "$status")"
+	equal "pid 1 of its namespace" 1 "$(awk '/^NSpid/{print $NF}' "$status")"
+	equal "undumpable: its files are root's" root "$(stat -c %U "/proc/$1/maps")"
+	for kind in user pid mnt net ipc uts; do
+		attempt "H8: shares the $kind namespace with us" test "$(readlink "/proc/$1/ns/$kind" 2>/dev/null)" = \
+			"$(readlink "/proc/self/ns/$kind")"
+	done
+}
+
+start one "$folder"
+vmm=$(data one vmm_pid) supervisor=$(data one supervisor_pid) link=$(data one link_pid)
+note "H8: the walls of VMM and link"
+walls "$vmm"
+walls "$link"
+
+note "E17: sockets are their owner's alone"
+equal "runtime folder" 700 "$(stat -c %a "$XDG_RUNTIME_DIR/sandboxctl")"
+equal "state folder of the sandbox" 700 "$(stat -c %a "$XDG_STATE_HOME/sandboxctl/sandboxes/one")"
+
+note "H13: a name belongs to one folder"
+attempt "H13: the name from another folder" ctl start one --no-attach --workspace "$other" --kernel "$KERNEL" </dev/null
+attempt "H13: not with --fresh either" ctl start one --fresh --no-attach --workspace "$other" --kernel "$KERNEL" </dev/null
+contains "H13: the error offers a free name" \
+	"$(ctl start one --fresh --no-attach --workspace "$other" --kernel "$KERNEL" 2>&1 </dev/null || true)" one-2
+attempt "H13: a name out of bounds" ctl start '../one' --no-attach --workspace "$other" </dev/null
+equal "the sandbox lives" running "$(data one state)"
+
+note "H1: a VMM that is stopped is replaced all the same"
+kill -STOP "$vmm"
+start one "$folder"
+until_true 20 "the stopped VMM is gone" gone "$vmm"
+until_true 20 "its supervisor is gone" gone "$supervisor"
+until_true 20 "its link is gone" gone "$link"
+equal "the new one works" ok "$(inside one 'echo ok')"
+
+note "H1: a killed supervisor takes the guest along, and the next start cleans up"
+vmm=$(data one vmm_pid) supervisor=$(data one supervisor_pid) link=$(data one link_pid)
+kill -KILL "$supervisor"
+until_true 20 "the VMM ends with its supervisor" gone "$vmm"
+until_true 20 "the link ends with its supervisor" gone "$link"
+start one "$folder"
+equal "the next one works" ok "$(inside one 'echo ok')"
+
+note "H1: a killed link or VMM ends the sandbox, and status says so"
+kill -KILL "$(data one link_pid)"
+until_true 30 "failed" test "$(data one state)" != running
+start one "$folder"
+kill -KILL "$(data one vmm_pid)"
+until_true 30 "failed" test "$(data one state)" != running
+until_true 30 "state" sh -c "'$SANDBOXCTL' status one --json | grep -q '\"state\": \"failed\"'"
+
+note "H2: a record whose pids belong to others by now is no target"
+sleep 1000 &
+bystander=$!
+record=$XDG_STATE_HOME/sandboxctl/sandboxes/one/record.json
+jq --argjson pid $bystander '.supervisor.pid = $pid | .vmm.pid = $pid | .link.pid = $pid | .pgid = $pid | .state = "running"' \
+	"$record" >"$record.new" 2>/dev/null && mv "$record.new" "$record"
+start one "$folder"
+attempt "H2: the bystander was ended" gone $bystander
+kill $bystander
+
+note "H1: stop and rm leave nothing"
+vmm=$(data one vmm_pid) supervisor=$(data one supervisor_pid)
+ctl stop one
+attempt "a VMM after stop" test -e "/proc/$vmm"
+ctl rm one
+attempt "state after rm" test -e "$XDG_STATE_HOME/sandboxctl/sandboxes/one"
+attempt "sockets after rm" test -e "$XDG_RUNTIME_DIR/sandboxctl/one"
+echo "supervision: held"
