@@ -274,28 +274,26 @@ static int compare_names(const void *a, const void *b)
 /* Names in a folder, sorted (the digest must not depend on the disk's order). NULL-ended. */
 static int list_folder(int folder_fd, char ***ret)
 {
-	_cleanup_closedir_ DIR *folder = NULL;
+	int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *folder = fd < 0 ? NULL : fdopendir(fd);
 	size_t count = 0, room = 64;
 	char **names = calloc(room + 1, sizeof(*names));
 	struct dirent *entry;
-	int fd;
 
 	if (!names)
 		return -ENOMEM;
-	fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	folder = fd < 0 ? NULL : fdopendir(fd);
 	if (!folder)
 		close_keeping_errno(fd);
-	while (folder && (entry = readdir(folder)) && count < HOST_ETC_FILES_MAX) {
+	while (folder && count < HOST_ETC_FILES_MAX && (entry = readdir(folder))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		if (count == room) {
-			char **bigger =
-				realloc(names, (room *= 2) * sizeof(*names) + sizeof(*names));
+			char **bigger = realloc(names, (2 * room + 1) * sizeof(*names));
 
 			if (!bigger)
 				break;
 			names = bigger;
+			room *= 2;
 		}
 		names[count] = strdup(entry->d_name);
 		if (!names[count])

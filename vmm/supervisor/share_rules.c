@@ -15,7 +15,8 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/share/share_check.h"
 
-#define DEPTH_MAX 256
+#define PASSWD_LINE_MAX 16384
+#define DEPTH_MAX	256
 
 struct identity {
 	uint64_t device, inode;
@@ -56,19 +57,24 @@ static bool is_among(struct identity id, const struct identity *ids, size_t coun
 }
 
 /* The home of whoever owns the share, where that is not $HOME: root works in other people's projects. */
-static const char *owners_home(const struct spec_share *share)
+static bool owners_home(const struct spec_share *share, char ret_home[static PATH_MAX])
 {
-	const struct passwd *user = NULL;
+	struct passwd user, *found = NULL;
+	char text[PASSWD_LINE_MAX];
 	struct stat st;
 
-	if (stat(share->host, &st) == 0 && st.st_uid != 0)
-		user = getpwuid(st.st_uid);
-	return user && user->pw_dir[0] == '/' ? user->pw_dir : NULL;
+	if (stat(share->host, &st) < 0 || st.st_uid == 0 ||
+		getpwuid_r(st.st_uid, &user, text, sizeof(text), &found) != 0 || !found ||
+		user.pw_dir[0] != '/')
+		return false;
+	snprintf(ret_home, PATH_MAX, "%s", user.pw_dir);
+	return true;
 }
 
 static int check_share(const struct paths *paths, const struct spec_share *share, struct err *err)
 {
-	const char *home = getenv("HOME"), *other_home = owners_home(share);
+	const char *home = getenv("HOME");
+	char other_home[PATH_MAX];
 	struct share_place places[] = {
 		{ "our configuration", paths->config, SHARE_PLACE_OURS },
 		{ "our state", paths->state, SHARE_PLACE_OURS },
@@ -83,7 +89,7 @@ static int check_share(const struct paths *paths, const struct spec_share *share
 
 	if (home && home[0] == '/')
 		places[count++] = (struct share_place){ "the home folder", home, SHARE_PLACE_HOME };
-	if (other_home)
+	if (owners_home(share, other_home))
 		places[count++] = (struct share_place){ "its owner's home folder", other_home,
 			SHARE_PLACE_HOME };
 	return share_check_root(share->host, places, count, &root, err);

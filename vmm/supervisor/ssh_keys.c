@@ -169,7 +169,11 @@ static int write_known_hosts(int folder_fd, const char *name)
 {
 	_cleanup_free_ char *public_key = NULL;
 	char line[SSH_KEYS_FILE_MAX + 64];
-	int r = fdio_read_file(folder_fd, "host_ed25519.pub", SSH_KEYS_FILE_MAX, &public_key, NULL);
+	int r;
+
+	if (faccessat(folder_fd, "known_hosts", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	r = fdio_read_file(folder_fd, "host_ed25519.pub", SSH_KEYS_FILE_MAX, &public_key, NULL);
 
 	if (r < 0)
 		return r;
