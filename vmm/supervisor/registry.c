@@ -235,6 +235,17 @@ int registry_remove_folder(const char *path, struct err *err)
 	return r < 0 ? err_set(err, r, "folder %s: cannot remove it: %s", path, strerror(-r)) : 0;
 }
 
+int registry_remove_exposed(const char *instance)
+{
+	char path[PATH_MAX];
+
+	if (geteuid() != 0 || strlen(instance) != REGISTRY_INSTANCE_LEN ||
+		strspn(instance, "0123456789abcdef") != REGISTRY_INSTANCE_LEN)
+		return 0;
+	snprintf(path, sizeof(path), PATHS_EXPOSED_ROOT "/%s", instance);
+	return registry_remove_folder(path, NULL);
+}
+
 int registry_remove(const struct paths *paths, const char *name, struct err *err)
 {
 	char path[PATH_MAX];

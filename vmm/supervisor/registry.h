@@ -69,6 +69,9 @@ int registry_remove(const struct paths *paths, const char *name, struct err *err
 /* rm -r of one of our own folders; follows no link. Missing is fine. */
 int registry_remove_folder(const char *path, struct err *err);
 
+/* What an instance had below /run/sandboxctl (paths.h). An empty instance had nothing. */
+int registry_remove_exposed(const char *instance);
+
 /* H13: whether record is for this workspace. The error names both folders and a free name. */
 int registry_check_workspace(const struct paths *paths, const struct record *record,
 	const struct spec_share *workspace, struct err *err);

@@ -414,6 +414,15 @@ static void guest_is_ready(struct supervisor *s, const struct event *e)
 
 	if (s->ready || s->phase != PHASE_UP)
 		return;
+	/* H4: each has said what is in force before the guest could run. */
+	if (status_isolation_asked() & ~(s->record.isolation_vmm & s->record.isolation_link)) {
+		set_reason(s,
+			"isolation is incomplete: layers %#llx of sandbox-vmm, %#llx of sandbox-link",
+			(unsigned long long)s->record.isolation_vmm,
+			(unsigned long long)s->record.isolation_link);
+		begin_fault(s);
+		return;
+	}
 	s->ready = s->live.agent_ready = true;
 	s->live.degraded_bits = e->value[1];
 	s->record.ready_at = (uint64_t)time(NULL);
@@ -828,6 +837,7 @@ static int take_over_record(struct supervisor *s, struct spec *spec, struct err 
 		r = registry_check_workspace(&s->paths, &old, &spec->workspace, err);
 		state = old.state;
 		s->record.created_at = old.created_at;
+		registry_remove_exposed(old.instance);
 		/* Whoever was alive held the lock that we have now. */
 		if (lifecycle_is_live(state))
 			state = LIFECYCLE_FAILED;
@@ -935,8 +945,7 @@ static void remove_runtime(struct supervisor *s)
 
 	if (paths_of_runtime(&s->paths, s->record.spec.name, NULL, path, NULL) == 0)
 		registry_remove_folder(path, NULL);
-	if (*s->plan.exposed)
-		registry_remove_folder(s->plan.exposed, NULL);
+	registry_remove_exposed(s->record.instance);
 }
 
 /* A start that came to nothing before anything ran: a sandbox that never was leaves no trace. */

@@ -198,10 +198,8 @@ static int clean_up(
 	r = paths_of_runtime(paths, record->spec.name, NULL, path, err);
 	if (r == 0)
 		r = registry_remove_folder(path, err);
-	if (r == 0 && record->instance[0]) {
-		snprintf(path, sizeof(path), "%s/%s", PATHS_EXPOSED_ROOT, record->instance);
-		r = registry_remove_folder(path, err);
-	}
+	if (r == 0)
+		r = registry_remove_exposed(record->instance);
 	return r;
 }
 
