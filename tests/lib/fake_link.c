@@ -76,6 +76,7 @@ int main(int argc, char **argv)
 	    vsock = atoi(option(argc, argv, "--vsock-fd"));
 	struct pollfd fds[3];
 	sigset_t set;
+	char running;
 
 	alarm(60);
 	sigemptyset(&set);
@@ -86,6 +87,8 @@ int main(int argc, char **argv)
 		(struct pollfd){ .fd = atoi(option(argc, argv, "--control-fd")), .events = POLLIN };
 	fds[2] = (struct pollfd){ .fd = atoi(option(argc, argv, "--lifeline-fd")) };
 	say(event, EVENT_LINK_ISOLATED, 0x3ff, 0);
+	if (read(vsock, &running, 1) != 1)
+		return 0;
 	if (strncmp(name, "crash", 5) == 0 && write(vsock, "x", 1) < 0)
 		return 1;
 	if (strncmp(name, "refused", 7) == 0)

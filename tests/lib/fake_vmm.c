@@ -53,6 +53,8 @@ int main(int argc, char **argv)
 	fds[2] = (struct pollfd){ .fd = atoi(option(argc, argv, "--lifeline-fd")) };
 	say(event, EVENT_VMM_ISOLATED, 0x3ff);
 	say(event, EVENT_VMM_RUNNING, 1);
+	if (write(fds[1].fd, "r", 1) != 1) /* the guest runs: fake_link waits for that */
+		return 1;
 	if (is_named(name, "mute")) {
 		fprintf(stderr, "sandbox-vmm: error: cannot go on\n");
 		return 1;

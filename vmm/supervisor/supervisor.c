@@ -407,6 +407,8 @@ static void take_vmm_event(struct supervisor *s, const struct event *e)
 	}
 }
 
+static void drain_events(struct child *c);
+
 static void guest_is_ready(struct supervisor *s, const struct event *e)
 {
 	struct err err = {};
@@ -414,7 +416,10 @@ static void guest_is_ready(struct supervisor *s, const struct event *e)
 
 	if (s->ready || s->phase != PHASE_UP)
 		return;
-	/* H4: each has said what is in force before the guest could run. */
+	/* H4: each has said what is in force before the guest could run; it may still wait to be read. */
+	drain_events(&s->vmm);
+	if (s->phase != PHASE_UP)
+		return;
 	if (status_isolation_asked() & ~(s->record.isolation_vmm & s->record.isolation_link)) {
 		set_reason(s,
 			"isolation is incomplete: layers %#llx of sandbox-vmm, %#llx of sandbox-link",
