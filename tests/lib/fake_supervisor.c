@@ -520,7 +520,7 @@ int main(int argc, char **argv)
 
 	signal(SIGCHLD, SIG_IGN);
 	if (argc < 3 || paths_load(&paths, &err) < 0 || paths_prepare(&paths, &err) < 0 ||
-		registry_lock(&paths, argv[1], 0, &lock_fd, &err) < 0)
+		registry_lock(&paths, argv[1], 10000, &lock_fd, &err) < 0)
 		die(err.text);
 	make_record(&paths, argc, argv);
 	fd = listen_on(&paths);
