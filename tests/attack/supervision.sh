@@ -78,7 +78,8 @@ note "H1: stop and rm leave nothing"
 vmm=$(data one vmm_pid) supervisor=$(data one supervisor_pid)
 ctl stop one
 attempt "a VMM after stop" test -e "/proc/$vmm"
-ctl rm one
+attempt "H13: rm from another folder" ctl rm one
+(cd "$folder" && ctl rm one)
 attempt "state after rm" test -e "$XDG_STATE_HOME/sandboxctl/sandboxes/one"
 attempt "sockets after rm" test -e "$XDG_RUNTIME_DIR/sandboxctl/one"
 echo "supervision: held"
