@@ -14,7 +14,7 @@ status=0
 for name in ${KERNELS:-minimal debian-6.12-generic debian-6.12-cloud debian-6.1-generic}; do
 	[ -d "$kernels/$name" ] || continue
 	echo "== $name"
-	rm -rf "$SCRATCH/$name"
+	rm -rf "${SCRATCH:?}/$name"
 	mkdir "$SCRATCH/$name"
 	"$TREE/images/initramfs/build" --kernel "$kernels/$name" --agent "$BUILD/sandbox-agent" \
 		--output "$SCRATCH/$name/initramfs" >/dev/null
