@@ -444,13 +444,17 @@ static void test_root_in_anothers_folder(void **state)
 	struct err err = {};
 	struct spec spec;
 	struct stat st;
-	char path[64];
+	char path[128];
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
 	assert_int_equal(mkdir(at("theirs"), 0755), 0);
 	assert_int_equal(chown(at("theirs"), 12345, 12346), 0);
+	/* Root's cache is closed to them: what they need of it is copied to where they can reach it. */
+	assert_int_equal(fdio_mkdir_parents(at("c/sandboxctl/tools/x/bin"), 0755), 0);
+	assert_int_equal(symlink("x", at("c/sandboxctl/tools/current")), 0);
+	chmod(at("c"), 0700);
 	make_spec(&spec, "theirs", "theirs");
 	if (start(&spec, &err) < 0)
 		fail_msg("%s", err.text);
@@ -459,6 +463,9 @@ static void test_root_in_anothers_folder(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_uid, 12345);
 	assert_int_equal(st.st_gid, 12346);
+	snprintf(path, sizeof(path), PATHS_EXPOSED_ROOT "/%s/tools/bin", record.instance);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755);
 	record_finish(&record);
 	spec_finish(&spec);
 	stop("theirs", 5000);

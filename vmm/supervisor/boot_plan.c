@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "images/host_etc.h"
@@ -23,6 +24,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/base/log.h"
+#include "vmm/base/spawn.h"
 #include "vmm/supervisor/ports.h"
 #include "vmm/supervisor/ssh_keys.h"
 
@@ -313,17 +315,42 @@ static int make_etc(struct boot_plan *plan, char path[static PATH_MAX], struct e
 	return host_etc_build("/etc", path, err);
 }
 
+/* A copy where the owner can reach it. */
+static int copy_tools(struct boot_plan *plan, const char *const *environment)
+{
+	const char *const argv[] = { "cp", "-r", plan->tools, plan->exposed_tools, NULL };
+	struct spawn_spec spec = { .path = "/bin/cp", .argv = argv, .environment = environment };
+	_cleanup_close_ int pidfd = -1;
+	int status, r;
+	pid_t pid;
+
+	snprintf(plan->exposed_tools, sizeof(plan->exposed_tools), PATHS_EXPOSED_ROOT "/%s/tools",
+		plan->instance);
+	umask(022); /* of this one: the layer is for anybody to read */
+	r = spawn(&spec, &pid, &pidfd, NULL);
+	umask(077);
+	if (r < 0)
+		return r;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return -EIO;
+	snprintf(plan->tools, sizeof(plan->tools), "%s", plan->exposed_tools);
+	return 0;
+}
+
 static int find_tools(struct boot_plan *plan, const char *const *environment, struct err *err)
 {
 	char path[PATH_MAX];
 
-	(void)environment;
 	(void)err;
 	if (snprintf(path, sizeof(path), "%s/tools/current", plan->paths->cache) >= PATH_MAX ||
 		!realpath(path, plan->tools))
 		plan->tools[0] = '\0';
-	/* Without it ssh works only where the image has a server. One that the owner cannot reach is none. */
-	if (*plan->tools && owner_check_access(&plan->owner, plan->tools, false, NULL) < 0) {
+	/* Without it ssh works only where the image has a server: no reason not to start. */
+	if (*plan->tools && owner_check_access(&plan->owner, plan->tools, false, NULL) < 0 &&
+		(!*plan->exposed || copy_tools(plan, environment) < 0)) {
 		log_warn("tools layer %s: uid %u may not read it; ssh needs the image's own server",
 			plan->tools, (unsigned int)plan->owner.uid);
 		plan->tools[0] = '\0';

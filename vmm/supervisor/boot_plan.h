@@ -57,6 +57,7 @@ struct boot_plan {
 		[PATH_MAX]; /* a folder of this instance that the owner can reach; empty where ours will do */
 	char ssh_folder[PATH_MAX];
 	char tools[PATH_MAX]; /* empty: not fetched */
+	char exposed_tools[PATH_MAX];
 };
 
 /* Told what is being done, for progress. May be NULL. */
