@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=420
+# test: limit=1200
 # `cp` both ways, ssh with all that stands on it, console and logs.
 . "$TREE/tests/lib/sandbox.bash"
 
