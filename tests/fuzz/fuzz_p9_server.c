@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,11 +43,14 @@ struct program {
 	struct p9_client *client;
 };
 
-static void require(bool condition)
+static void require_(bool condition, const char *what)
 {
-	if (!condition)
-		abort();
+	if (condition)
+		return;
+	fprintf(stderr, "does not hold: %s\n", what);
+	abort();
 }
+#define require(condition) require_(condition, #condition)
 
 static void put_fid(struct program *p)
 {

@@ -445,6 +445,48 @@ static void test_files_linked_outside(void **state)
 	assert_string_equal(share_dir_read(OUT("backup")), "mine");
 }
 
+/* S4: what is held stays what it was when the name in the share goes, and the only one left is outside. Found by fuzzing. */
+static void test_files_left_outside(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t held, opened, late, moved;
+
+	share_dir_write(OUT("pnpm"), "store");
+	assert_int_equal(link(OUT("pnpm"), S("dep")), 0);
+	assert_int_equal(link(OUT("pnpm"), S("dep2")), 0);
+	held = walk(f, "dep");
+	opened = walk(f, "dep");
+	assert_int_equal(p9_client_open(f->client, opened, 0), 0);
+	assert_int_equal(p9_client_unlink(f->client, f->root, "dep", false), 0);
+	assert_int_equal(unlink(S("dep2")), 0); /* by the host */
+	assert_int_equal(p9_client_setattr(f->client, opened, P9_SET_SIZE, 0, 0, 0, 0), -EPERM);
+	assert_int_equal(p9_client_open(f->client, held, O_9P_WRONLY), -EPERM);
+	assert_int_equal(p9_client_setattr(f->client, held, P9_SET_MODE, 0777, 0, 0, 0), -EPERM);
+	assert_int_equal(p9_client_setxattr(f->client, held, "user.x", "y", 1, 0), -EPERM);
+	assert_int_equal(p9_client_link(f->client, f->root, held, "again"), -EPERM);
+	/* A file of the guest's own that the host links away afterwards: the name goes by removal, and by rename. */
+	late = create(f, "late", 0644);
+	moved = create(f, "moved", 0644);
+	p9_client_clunk(f->client, create(f, "other", 0644));
+	assert_int_equal(link(S("late"), OUT("late")), 0);
+	assert_int_equal(link(S("moved"), OUT("moved")), 0);
+	assert_int_equal(p9_client_unlink(f->client, f->root, "late", false), 0);
+	assert_int_equal(p9_client_rename(f->client, f->root, "other", f->root, "moved"), 0);
+	assert_int_equal(p9_client_write(f->client, late, 0, "evil", 4), -EPERM);
+	assert_int_equal(p9_client_write(f->client, moved, 0, "evil", 4), -EPERM);
+	assert_string_equal(share_dir_read(OUT("late")), "");
+	assert_string_equal(share_dir_read(OUT("moved")), "");
+	assert_string_equal(share_dir_read(OUT("pnpm")), "store");
+	/* Two names inside, one goes: the other is the only one, and the guest's. */
+	share_dir_write(S("a"), "1");
+	assert_int_equal(link(S("a"), S("b")), 0);
+	held = walk(f, "b");
+	assert_int_equal(p9_client_open(f->client, held, O_9P_WRONLY), -EPERM);
+	assert_int_equal(p9_client_unlink(f->client, f->root, "a", false), 0);
+	assert_int_equal(p9_client_open(f->client, held, O_9P_WRONLY), 0);
+	assert_int_equal(p9_client_write(f->client, held, 0, "2", 1), 1);
+}
+
 static void test_modes(void **state)
 {
 	struct fixture *f = *state;
@@ -1072,6 +1114,7 @@ int main(void)
 		TEST(test_nothing_special_becomes_real),
 		TEST(test_fifos_of_the_host),
 		TEST(test_files_linked_outside),
+		TEST(test_files_left_outside),
 		TEST(test_modes),
 		TEST(test_trees_of_qemu),
 		TEST(test_xattrs),

@@ -147,6 +147,13 @@ bool p9_fids_have_open(const struct p9_fids *fids, const struct tree_id *id, boo
 	return false;
 }
 
+void p9_fids_mark_outside(struct p9_fids *fids, const struct tree_id *id)
+{
+	for (uint32_t i = 0; i < fids->used; i++)
+		if (fids->pool[i].open_fd >= 0 && tree_id_equal(&fids->pool[i].id, id))
+			fids->pool[i].outside = true;
+}
+
 int p9_fids_set_xattr(struct p9_fids *fids, struct p9_fid *fid, enum p9_fid_kind kind)
 {
 	if (fids->xattr_count == P9_XATTRS_MAX)

@@ -39,6 +39,7 @@ struct p9_fid {
 	bool writable;
 	bool append; /* open_fd has O_APPEND */
 	bool cached; /* the guest was told that it may cache it (p9_server.c, put_opened) */
+	bool outside; /* as a handle's, of open_fd's file */
 	struct tree_id id; /* of open_fd's file */
 };
 
@@ -66,6 +67,7 @@ void p9_fids_set_open(struct p9_fids *fids, struct p9_fid *fid, int fd, bool wri
 	bool cached, const struct tree_id *id);
 /* Whether a fid that is open on the file appends (append), or may write late what it cached (!append). */
 bool p9_fids_have_open(const struct p9_fids *fids, const struct tree_id *id, bool append);
+void p9_fids_mark_outside(struct p9_fids *fids, const struct tree_id *id);
 /* Gives fid a buffer. -ENOSPC where there are too many. */
 int p9_fids_set_xattr(struct p9_fids *fids, struct p9_fid *fid, enum p9_fid_kind kind);
 /* Replaces what it stands for; takes the reference over. */

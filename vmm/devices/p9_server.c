@@ -76,6 +76,44 @@ static int fid_fd(struct p9_server *s, const struct p9_fid *fid)
 	return handles_fd(&s->handles, fid->handle);
 }
 
+/* S4, for files that were linked outside when the guest found them, or are by now. */
+static int check_own(struct p9_server *s, struct p9_fid *fid)
+{
+	bool found_outside =
+		fid->handle != HANDLES_NONE && handles_get(&s->handles, fid->handle)->outside;
+	int fd, r;
+
+	if (!fid->outside && !found_outside)
+		return 0;
+	fd = fid_fd(s, fid);
+	r = fd < 0 ? fd : share_found_inside(&s->share, fd);
+	if (r < 0)
+		return r;
+	fid->outside = false;
+	if (fid->handle != HANDLES_NONE)
+		handles_clear_outside(&s->handles, fid->handle);
+	return 0;
+}
+
+/* An fd for changing the file itself. */
+static int find_own_fd(struct p9_server *s, uint32_t number)
+{
+	struct p9_fid *fid;
+	int r = find_file(s, number, &fid);
+
+	if (r >= 0)
+		r = check_own(s, fid);
+	return r < 0 ? r : fid_fd(s, fid);
+}
+
+static void on_left_outside(void *data, const struct tree_id *id)
+{
+	struct p9_server *s = data;
+
+	handles_mark_outside(&s->handles, id);
+	p9_fids_mark_outside(&s->fids, id);
+}
+
 static int find_fd(struct p9_server *s, uint32_t number)
 {
 	struct p9_fid *fid;
@@ -346,6 +384,7 @@ static int put_opened(struct p9_server *s, struct p9_fid *fid, int fd, int flags
 	if (cached)
 		qid.version = version_of(stx);
 	p9_fids_set_open(&s->fids, fid, fd, (flags & O_ACCMODE) != O_RDONLY, append, cached, &id);
+	fid->outside = share_linked_outside(&s->share, stx);
 	p9_put_qid(w, &qid);
 	bytes_put_u32(w, 0);
 	return 0;
@@ -362,6 +401,8 @@ static int do_lopen(struct p9_server *s, const struct p9_request *q, struct byte
 		r = -EBADF;
 	if (r >= 0)
 		r = p9_fids_may_open(&s->fids);
+	if (r >= 0 && (flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
+		r = check_own(s, fid);
 	if (r >= 0)
 		r = fid_fd(s, fid);
 	if (r < 0)
@@ -403,10 +444,10 @@ static int do_lcreate(struct p9_server *s, const struct p9_request *q, struct by
 	return put_opened(s, fid, fd, flags, &stx, w);
 }
 
-static int write_xattr(struct p9_server *s, const struct p9_fid *fid)
+static int write_xattr(struct p9_server *s, struct p9_fid *fid)
 {
 	const struct p9_xattr *xattr = fid->xattr;
-	int fd = fid_fd(s, fid);
+	int r = check_own(s, fid), fd = r < 0 ? r : fid_fd(s, fid);
 
 	if (fd < 0)
 		return fd;
@@ -557,7 +598,9 @@ static int write_file(struct p9_server *s, struct p9_fid *fid, const struct p9_r
 		return -EBADF;
 	if (q->offset > (uint64_t)INT64_MAX - q->count)
 		return -EFBIG;
-	r = share_before_write(&s->share, fid->open_fd, &fid->epoch);
+	r = check_own(s, fid);
+	if (r >= 0)
+		r = share_before_write(&s->share, fid->open_fd, &fid->epoch);
 	if (r < 0)
 		return r;
 	n = write_from_chain(s->chain, fid->open_fd, q->count, q->offset);
@@ -739,7 +782,7 @@ static int do_readlink(struct p9_server *s, const struct p9_request *q, struct b
 
 static int do_link(struct p9_server *s, const struct p9_request *q, struct bytes_writer *w)
 {
-	int dir_fd = find_fd(s, q->other_fid), fd = find_fd(s, q->fid);
+	int dir_fd = find_fd(s, q->other_fid), fd = find_own_fd(s, q->fid);
 	struct name name;
 	int r = get_name(&q->name, &name);
 
@@ -862,7 +905,7 @@ static int do_setattr(struct p9_server *s, const struct p9_request *q, struct by
 		.times = { time_of(q, P9_SET_ATIME, P9_SET_ATIME_TO, q->atime_s, q->atime_ns),
 			time_of(q, P9_SET_MTIME, P9_SET_MTIME_TO, q->mtime_s, q->mtime_ns) },
 	};
-	int fd = find_fd(s, q->fid);
+	int fd = find_own_fd(s, q->fid);
 
 	(void)w;
 	for (unsigned int i = 0; i < ARRAY_SIZE(map); i++)
@@ -1156,6 +1199,8 @@ int p9_server_create(const struct share_config *config, struct p9_server **ret, 
 	r = handles_init(&s->handles, &s->share, fds);
 	if (r >= 0)
 		r = p9_fids_init(&s->fids, &s->handles, fds);
+	s->share.left_outside = on_left_outside;
+	s->share.left_outside_data = s;
 	if (r < 0) {
 		p9_server_destroy(s);
 		return err_set(err, r, "9p: no memory for a server");

@@ -130,6 +130,7 @@ int handles_add(struct handles *handles, int fd, const struct statx *real, uint3
 		.references = 1,
 		.type = real->stx_mode & S_IFMT,
 		.id = tree_id(real),
+		.outside = share_linked_outside(handles->share, real),
 		.qid_path = share_qid_path(handles->share, share_device_of(real), real->stx_ino),
 	};
 	set_fd(handles, h, TAKE_FD(owned));
@@ -207,4 +208,16 @@ int handles_fd(struct handles *handles, uint32_t handle)
 		link_newest(handles, h);
 	}
 	return h->fd;
+}
+
+void handles_mark_outside(struct handles *handles, const struct tree_id *id)
+{
+	for (uint32_t i = 0; i < handles->used; i++)
+		if (handles->pool[i].references && tree_id_equal(&handles->pool[i].id, id))
+			handles->pool[i].outside = true;
+}
+
+void handles_clear_outside(struct handles *handles, uint32_t handle)
+{
+	handles->pool[handle].outside = false;
 }

@@ -26,6 +26,7 @@ struct handle {
 	uint32_t newer,
 		older; /* order of use of those with an fd; of free ones, `older` is the next */
 	mode_t type; /* S_IFMT of the real file */
+	bool outside; /* it was linked outside when it was found, or is left outside by now (S4) */
 	struct tree_id id;
 	uint64_t qid_path;
 	char *path;
@@ -52,6 +53,10 @@ void handles_ref(struct handles *handles, uint32_t handle);
 void handles_unref(struct handles *handles, uint32_t handle);
 /* Its fd, borrowed until the second next call that may evict; or -ESTALE, -ENFILE. */
 int handles_fd(struct handles *handles, uint32_t handle);
+/* The file's handles are left outside. */
+void handles_mark_outside(struct handles *handles, const struct tree_id *id);
+/* It was found inside after all. */
+void handles_clear_outside(struct handles *handles, uint32_t handle);
 static inline const struct handle *handles_get(const struct handles *handles, uint32_t handle)
 {
 	return &handles->pool[handle];

@@ -133,14 +133,36 @@ int share_getattr(const struct share *share, int fd, struct statx *ret)
 	return 0;
 }
 
-/* S4. Folders have many links by nature. */
-static int check_linked_outside(struct share *share, const struct statx *real)
+/* Folders have many links by nature. */
+bool share_linked_outside(struct share *share, const struct statx *real)
 {
 	struct tree_id id = tree_id(real);
 
-	if (share->trust_hardlinks || S_ISDIR(real->stx_mode) ||
-		links_all_ours(&share->links, &id, real->stx_nlink))
+	return !share->trust_hardlinks && !S_ISDIR(real->stx_mode) &&
+	       !links_all_ours(&share->links, &id, real->stx_nlink);
+}
+
+/* S4 */
+static int check_linked_outside(struct share *share, const struct statx *real)
+{
+	if (!share_linked_outside(share, real))
 		return 0;
+	share->linked_outside++;
+	return -EPERM;
+}
+
+int share_found_inside(struct share *share, int fd)
+{
+	_cleanup_close_ int dir_fd = -1;
+	char name[TREE_NAME_MAX + 1];
+	struct statx real;
+	int r = tree_stat(fd, &real);
+
+	if (r < 0)
+		return r;
+	r = check_linked_outside(share, &real);
+	if (r < 0 || tree_open_parent(&share->tree, fd, &dir_fd, name) >= 0)
+		return r;
 	share->linked_outside++;
 	return -EPERM;
 }
@@ -372,23 +394,17 @@ int share_link(struct share *share, int fd, int dir_fd, const char *name)
 	return 0;
 }
 
-/* What a name that is about to go stands for, where somebody keeps books on it. ret->stx_mask 0: nothing to do. */
+/* What a name that is about to go stands for. ret->stx_mask 0: nothing that could be told. */
 static int look_before_removal(
 	const struct share *share, int dir_fd, const char *name, struct statx *ret)
 {
-	_cleanup_close_ int fd = -1;
-	int r;
+	int r = tree_stat_child(dir_fd, name, ret);
 
-	*ret = (struct statx){};
-	if (links_empty(&share->links) && !share->idmap.kept_in_memory && !share->protected_count)
-		return 0;
-	fd = share_lookup(share, dir_fd, name);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	r = tree_stat(fd, ret);
-	if (r >= 0 && is_protected(share, ret))
+	if (r < 0)
+		*ret = (struct statx){};
+	else if (is_protected(share, ret))
 		return -EROFS;
-	return r;
+	return 0;
 }
 
 static void note_removal(struct share *share, const struct statx *gone)
@@ -397,6 +413,9 @@ static void note_removal(struct share *share, const struct statx *gone)
 
 	if (!gone->stx_mask)
 		return;
+	/* Before the books are changed: they still hold the name that went. */
+	if (gone->stx_nlink > 1 && share->left_outside && share_linked_outside(share, gone))
+		share->left_outside(share->left_outside_data, &id);
 	links_removed(&share->links, &id);
 	if (gone->stx_nlink <= 1 || S_ISDIR(gone->stx_mode))
 		idmap_forget(&share->idmap, &id);

@@ -37,7 +37,14 @@ struct share_config {
 	uint32_t fds_max;
 };
 
+/*
+ * S4, and what nlink alone cannot tell: a file whose name inside the share went while it had others outside has one name
+ * left, and it is not ours. Whoever holds fds of files notes which were linked outside when they were found, and is told
+ * of those that are left outside by a removal; share_found_inside() clears a file of that suspicion.
+ */
 struct share {
+	void (*left_outside)(void *data, const struct tree_id *id); /* NULL: nobody holds fds */
+	void *left_outside_data;
 	struct tree tree;
 	struct idmap idmap;
 	struct links links;
@@ -126,5 +133,10 @@ ssize_t share_listxattr(const struct share *share, int fd, char *data, size_t si
 /* data NULL: removes. flags: XATTR_CREATE, XATTR_REPLACE. */
 int share_setxattr(
 	struct share *share, int fd, const char *name, const void *data, size_t size, int flags);
+
+/* Whether a file has more names than this server knows to be the share's (never with trust_hardlinks). */
+bool share_linked_outside(struct share *share, const struct statx *real);
+/* 0: all names of the fd's file are the share's, and the one it was found by is still there. -EPERM, counted, if not. */
+int share_found_inside(struct share *share, int fd);
 
 int share_statfs(int fd, struct statfs *ret);

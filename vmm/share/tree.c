@@ -68,6 +68,16 @@ int tree_stat(int fd, struct statx *ret)
 	return result(statx(fd, "", AT_EMPTY_PATH | AT_STATX_SYNC_AS_STAT, TREE_STATX_MASK, ret));
 }
 
+int tree_stat_child(int dir_fd, const char *name, struct statx *ret)
+{
+	int r = check(name);
+
+	return r < 0 ? r
+		     : result(statx(dir_fd, name,
+			       AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_SYNC_AS_STAT,
+			       TREE_STATX_MASK, ret));
+}
+
 struct tree_id tree_id(const struct statx *stx)
 {
 	uint64_t birth_ns = 0;

@@ -50,6 +50,8 @@ int tree_name_check(const char *name, size_t len);
 
 /* statx(2) of an fd, with the birth time. */
 int tree_stat(int fd, struct statx *ret);
+/* The same of a name in a folder, links not followed. */
+int tree_stat_child(int dir_fd, const char *name, struct statx *ret);
 struct tree_id tree_id(const struct statx *stx);
 bool tree_id_equal(const struct tree_id *a, const struct tree_id *b);
 
