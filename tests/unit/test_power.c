@@ -79,6 +79,7 @@ static void test_reads(void **state)
 	(void)state;
 	rig_init(&rig);
 	assert_int_equal(in(&rig, PVPANIC_PORT), PVPANIC_PANICKED);
+	assert_int_equal(in(&rig, POWER_KEYBOARD_PORT), 0xfd);
 	assert_int_equal(in(&rig, POWER_SLEEP_STATUS_PORT), 0);
 	assert_int_equal(rig.ends, 0);
 }

@@ -5,6 +5,8 @@
 #define SLEEP_ENABLE	  0x20
 #define SLEEP_TYPE(value) ((value) >> 2 & 7)
 
+#define KEYBOARD_IDLE 0xfd
+
 enum { OFFSET_CONTROL, OFFSET_STATUS, OFFSET_RESET };
 
 void power_init(struct power *power, void (*on_end)(void *data, enum machine_end end), void *data)
@@ -68,8 +70,21 @@ static const struct bus_ops acpi_ops = {
 static const struct bus_ops pvpanic_ops = {
 	.name = "pvpanic", .read = pvpanic_read, .write = pvpanic_write
 };
-/* Reads as all ones, like any port that is not there: so a kernel finds no keyboard. */
-static const struct bus_ops keyboard_ops = { .name = "keyboard-reset", .write = keyboard_write };
+/*
+ * All ones, so that a driver finds no keyboard there, but "input buffer full" is off: a kernel that wants to reset waits
+ * for that in a tight loop.
+ */
+static void keyboard_read(void *handler, uint64_t offset, uint8_t *data, unsigned int len)
+{
+	(void)handler;
+	(void)offset;
+	(void)len; /* the range is one byte */
+	data[0] = KEYBOARD_IDLE;
+}
+
+static const struct bus_ops keyboard_ops = {
+	.name = "keyboard-reset", .read = keyboard_read, .write = keyboard_write
+};
 
 int power_add(struct power *power, struct bus *pio, struct err *err)
 {
