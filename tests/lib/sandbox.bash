@@ -106,7 +106,10 @@ until_true() {
 	local end=$((SECONDS + $1)) what=$2
 	shift 2
 	until "$@"; do
-		[ $SECONDS -lt $end ] || fail "$what: not within the time"
+		if [ $SECONDS -ge $end ]; then
+			fail "$what: not within the time"
+			return 0
+		fi
 		sleep 0.3
 	done
 }

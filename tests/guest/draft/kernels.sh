@@ -48,5 +48,5 @@ for version in 6.1 6.12; do
 	# That start has unpacked it.
 	vmlinux=$(grep -la "Linux version $release " "$XDG_CACHE_HOME"/sandboxctl/vmlinux/* 2>/dev/null | head -n1)
 	"$TREE/images/initramfs/build" --kernel "$folder_of" --agent "$BUILD/sandbox-agent" --output "$SCRATCH/initramfs-$version" >/dev/null
-	timeout 100 python3 "$TREE/tests/guest/draft/kernels_cloud.py" "$BUILD" "$vmlinux" "$SCRATCH/initramfs-$version" "$SCRATCH" "$release"
+	timeout 100 python3 "$TREE/tests/guest/kernels_cloud.py" "$BUILD" "$vmlinux" "$SCRATCH/initramfs-$version" "$SCRATCH" "$release"
 done
