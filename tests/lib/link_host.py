@@ -23,7 +23,7 @@ class Machine(host.Guest):
     """Starts at once; wait() for the agent."""
 
     def __init__(self, build, kernel, initramfs, scratch, memory_mib=256, cpus=1, allow=(), publish=(), cmdline="",
-                 welcome=None, more=()):
+                 welcome=None, more=(), more_fds=()):
         super().__init__(None)
         self.folder = tempfile.mkdtemp(dir=scratch)
         self.console = open(self.folder + "/console", "w+")
@@ -49,7 +49,7 @@ class Machine(host.Guest):
         numbers = [f.fileno() for f in fds] + [body, self.session_log.fileno()]
         self.link = subprocess.Popen(words, pass_fds=numbers)
         files = [os.open("/dev/kvm", os.O_RDWR), os.open(kernel, os.O_RDONLY), os.open(initramfs, os.O_RDONLY)]
-        numbers = files + [vmm_broker.fileno(), self.console.fileno()]
+        numbers = files + [vmm_broker.fileno(), self.console.fileno(), *more_fds]
         self.vmm = subprocess.Popen(
             [build + "/sandbox-vmm", "--unjailed", "--name", "test", "--cpus", str(cpus), "--memory-mib", str(memory_mib),
              "--kvm-fd", str(files[0]), "--kernel-fd", str(files[1]), "--initramfs-fd", str(files[2]), "--console-fd",
