@@ -431,6 +431,21 @@ static void test_start_flags(void **state)
 		0);
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run --env-file envlink"), 2);
 	assert_non_null(strstr(t.err, "symbolic link"));
+	/* H14: a folder on the way that is a link, a file that is none, one that is too long. */
+	assert_int_equal(
+		sh("cd ../other && mkdir -p sub && cp env sub/env && $ctl start --dry-run --env-file sub/../sub/env | grep K=V"),
+		0);
+	assert_int_equal(
+		sh("cd ../other && ln -sfn sub sublink && $ctl start --dry-run --env-file sublink/env"),
+		2);
+	assert_non_null(strstr(t.err, "symbolic link"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --env-file sub"), 2);
+	assert_non_null(strstr(t.err, "not a regular file"));
+	assert_int_equal(
+		sh("cd ../other && mkfifo pipe && $ctl start --dry-run --env-file pipe"), 2);
+	assert_non_null(strstr(t.err, "not a regular file"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --env-file none"), 2);
+	assert_non_null(strstr(t.err, "--env-file: none: No such file"));
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run -p 80:80 -p 127.0.0.1:80:81"), 2);
 }
 

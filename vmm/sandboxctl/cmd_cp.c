@@ -6,11 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "guest-agent/protocol/messages.h"
@@ -18,6 +16,7 @@
 #include "vmm/sandboxctl/copy_path.h"
 #include "vmm/sandboxctl/copy_sink.h"
 #include "vmm/sandboxctl/copy_source.h"
+#include "vmm/sandboxctl/host_path.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal_filter.h"
 
@@ -59,44 +58,6 @@ static void note_left_out(void *data, const char *name)
 	c->left_out++;
 }
 
-static int open_folder(const char *path, int *ret_fd, struct err *err)
-{
-	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-	char real[PATH_MAX], quoted[PATH_MAX + 8];
-
-	if (fd >= 0) {
-		*ret_fd = fd;
-		return 0;
-	}
-	if (errno != ELOOP)
-		return err_set(err, -errno, "%.300s: %s", path, strerror(errno));
-	err_set(err, -ELOOP, "%.300s: there is a symbolic link on the way, and none is followed",
-		path);
-	if (realpath(path, real))
-		err_next_step(err, "if that is where it should lead: %s",
-			report_shell_quote(real, quoted, sizeof(quoted)));
-	return -ELOOP;
-}
-
-static int open_parent(const char *path, int *ret_fd, struct err *err)
-{
-	_cleanup_free_ char *copy = strdup(path);
-	size_t len = copy ? strlen(copy) : 0;
-	char *slash;
-
-	if (!copy)
-		return err_set(err, -ENOMEM, "no memory");
-	while (len > 1 && copy[len - 1] == '/')
-		copy[--len] = '\0';
-	slash = strrchr(copy, '/');
-	if (!slash)
-		return open_folder(".", ret_fd, err);
-	slash[slash == copy ? 1 : 0] = '\0';
-	return open_folder(copy, ret_fd, err);
-}
-
 static bool is_folder(const char *path)
 {
 	struct stat s;
@@ -112,9 +73,9 @@ static int open_target(const char *path, struct place *ret, struct err *err)
 	ret->name[0] = '\0';
 	if (is_folder(path) || path[len - 1] == '/' || !copy_path_last(path, ret->name)) {
 		ret->name[0] = '\0';
-		return open_folder(path, &ret->folder_fd, err);
+		return host_path_open_folder(path, &ret->folder_fd, err);
 	}
-	return open_parent(path, &ret->folder_fd, err);
+	return host_path_open_parent(path, &ret->folder_fd, err);
 }
 
 /* What is sent: a name in its parent. `.` and the like by the folder's real name. */
@@ -123,12 +84,12 @@ static int open_source(const char *path, struct place *ret, struct err *err)
 	char real[PATH_MAX];
 
 	if (copy_path_last(path, ret->name))
-		return open_parent(path, &ret->folder_fd, err);
+		return host_path_open_parent(path, &ret->folder_fd, err);
 	if (!realpath(path, real))
 		return err_set(err, -errno, "%.300s: %s", path, strerror(errno));
 	if (!copy_path_last(real, ret->name))
 		return err_set(err, -EINVAL, "%.300s cannot be copied as a whole", path);
-	return open_parent(real, &ret->folder_fd, err);
+	return host_path_open_parent(real, &ret->folder_fd, err);
 }
 
 static struct document *copy_request(

@@ -2,17 +2,14 @@
 #include "vmm/sandboxctl/start_plan.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/base/array.h"
 #include "vmm/base/fdio.h"
 #include "vmm/sandboxctl/guest_exec.h"
+#include "vmm/sandboxctl/host_path.h"
 #include "vmm/sandboxctl/project.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal.h"
@@ -107,36 +104,14 @@ static int set_backend(struct spec *spec, const char *text, struct err *err)
 	return -EOPNOTSUPP;
 }
 
-/* H14: no link is followed on the way, and only a regular file is read. */
-static int read_env_file(const char *path, char **ret_text, size_t *ret_len, struct err *err)
-{
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-	_cleanup_close_ int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-	char proc_path[64];
-	struct stat s;
-	int r;
-
-	if (fd < 0 && errno == ELOOP)
-		return err_set(err, -ELOOP,
-			"--env-file %.300s: there is a symbolic link in it, and none is followed",
-			path);
-	if (fd < 0 || fstat(fd, &s) < 0)
-		return err_set(err, -errno, "--env-file %.300s: %s", path, strerror(errno));
-	if (!S_ISREG(s.st_mode))
-		return err_set(err, -EINVAL, "--env-file %.300s: not a regular file", path);
-	snprintf(proc_path, sizeof(proc_path), "/proc/self/fd/%d", fd);
-	r = fdio_read_file(AT_FDCWD, proc_path, ENV_FILE_MAX, ret_text, ret_len);
-	return r < 0 ? err_set(err, r, "--env-file %.300s: %s", path, strerror(-r)) : 0;
-}
-
 static int add_env_file(struct spec *spec, const char *path, struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
-	int r = read_env_file(path, &text, &len, err);
+	int r = host_path_read(path, ENV_FILE_MAX, &text, &len, err);
 
-	return r < 0 ? r : spec_add_environment_file(spec, text, len, path, err);
+	return r < 0 ? err_prefix(err, r, "--env-file")
+		     : spec_add_environment_file(spec, text, len, path, err);
 }
 
 /* A list that is given anew replaces the one that was kept. */
