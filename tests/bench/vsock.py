@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Bulk over vsock, ours beside QEMU's microvm with vhost-vsock: same guest kernel, initramfs, guest program and host program,
-one after the other in one boot. Used by vsock.sh. Reported, without a bar."""
+one after the other in one boot. Prints one JSON document. Reported, without a bar."""
+import json
 import os
 import socket
 import struct
@@ -137,11 +138,13 @@ def ours(build, kernel, initramfs, peer, scratch):
 
 def main():
     build, kernel, initramfs, peer, scratch = sys.argv[1:6]
-    vhost = theirs(kernel, initramfs, peer, scratch)
-    own = ours(build, kernel, initramfs, peer, scratch)
-    print(f"{'vsock':40} {'vhost-vsock':>12} {'ours':>12} {'ratio':>6}   CPU s: {'vhost':>6} {'ours':>6}")
-    for (name, *_), (v, v_cpu), (o, o_cpu) in zip(ROWS, vhost, own):
-        print(f"{name:40} {v:12.1f} {o:12.1f} {o / v:6.2f}          {v_cpu:6.2f} {o_cpu:6.2f}")
+    rows = {"vhost": theirs(kernel, initramfs, peer, scratch), "ours": ours(build, kernel, initramfs, peer, scratch)}
+    result = {}
+    for i, (name, *_) in enumerate(ROWS):
+        result[name] = {side: {"rate": row[i][0], "cpu": row[i][1]} for side, row in rows.items()}
+        result[name]["ratio"] = rows["ours"][i][0] / rows["vhost"][i][0]
+    json.dump(result, sys.stdout, indent=1)
+    print()
 
 
 main()
