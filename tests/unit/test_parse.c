@@ -39,7 +39,11 @@ static void test_sizes_and_times(void **state)
 	assert_true(v == 2ull << 30);
 	assert_true(parse_size("512MiB", &v));
 	assert_true(v == 512ull << 20);
-	assert_false(parse_size("2g", &v));
+	assert_true(parse_size("2g", &v));
+	assert_int_equal(v, 2ull << 30);
+	assert_true(parse_size("3kib", &v));
+	assert_int_equal(v, 3 << 10);
+	assert_false(parse_size("2g5", &v));
 	assert_false(parse_size("16777216T", &v));
 	assert_false(parse_size("G", &v));
 	assert_true(parse_duration_ms("90", &v));

@@ -2,6 +2,7 @@
 #include "vmm/base/parse.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "vmm/base/array.h"
 #include "vmm/base/checked.h"
@@ -48,8 +49,8 @@ struct suffix {
 	uint64_t factor;
 };
 
-static bool parse_with_suffix(
-	const char *text, const struct suffix *table, size_t count, uint64_t *ret)
+static bool parse_with_suffix(const char *text, const struct suffix *table, size_t count,
+	int (*compare)(const char *, const char *), uint64_t *ret)
 {
 	uint64_t v;
 	const char *end;
@@ -57,7 +58,7 @@ static bool parse_with_suffix(
 	if (!take_digits(text, &v, &end))
 		return false;
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(end, table[i].text) == 0)
+		if (compare(end, table[i].text) == 0)
 			return checked_mul(v, table[i].factor, ret);
 	return false;
 }
@@ -85,7 +86,7 @@ bool parse_size(const char *text, uint64_t *ret_bytes)
 		{ "TB", 1ull << 40 },
 	};
 
-	return parse_with_suffix(text, table, ARRAY_SIZE(table), ret_bytes);
+	return parse_with_suffix(text, table, ARRAY_SIZE(table), strcasecmp, ret_bytes);
 }
 
 bool parse_duration_ms(const char *text, uint64_t *ret_ms)
@@ -99,7 +100,7 @@ bool parse_duration_ms(const char *text, uint64_t *ret_ms)
 		{ "d", 24ull * 3600 * 1000 },
 	};
 
-	return parse_with_suffix(text, table, ARRAY_SIZE(table), ret_ms);
+	return parse_with_suffix(text, table, ARRAY_SIZE(table), strcmp, ret_ms);
 }
 
 static bool is_name_byte(char c)

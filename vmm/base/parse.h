@@ -11,7 +11,7 @@
 /* A decimal number in [min, max]. */
 bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 bool parse_int(const char *text, int min, int max, int *ret);
-/* A size: digits with an optional binary suffix K, M, G or T (Ki, KiB, KB too: all powers of 1024). In bytes. */
+/* A size: digits with an optional binary suffix K, M, G or T in either case (Ki, KiB, KB too: all powers of 1024). In bytes. */
 bool parse_size(const char *text, uint64_t *ret_bytes);
 /* A time: digits with an optional suffix s (default), m, h or d. In milliseconds. */
 bool parse_duration_ms(const char *text, uint64_t *ret_ms);
