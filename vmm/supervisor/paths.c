@@ -42,9 +42,11 @@ static int load_one(
 			return err_set(err, -EINVAL, "%s: not an absolute path", variable);
 		return format_path(ret, err, "%s/%s", base, PATHS_PROGRAM);
 	}
-	if (!home || home[0] != '/')
-		return err_set(
-			err, -ENOENT, "HOME is not set to an absolute path, nor is %s", variable);
+	if (!home || home[0] != '/') {
+		err_set(err, -ENOENT, "HOME is not set to an absolute path, nor is %s", variable);
+		err_next_step(err, "set HOME to your home folder");
+		return -ENOENT;
+	}
 	return format_path(ret, err, "%s/%s/%s", home, otherwise, PATHS_PROGRAM);
 }
 
@@ -140,15 +142,19 @@ int paths_open_private(const char *path, int *ret_fd, struct err *err)
 		return err_set(err, -errno, "folder /: %s", strerror(errno));
 	rest = canonical_parent + 1;
 	while ((part = strsep(&rest, "/"))) {
+		char shown[PATH_MAX]; /* what fd is: all before part */
+
+		snprintf(shown, sizeof(shown), "%.*s",
+			(int)MAX(part - canonical_parent - 1, (ptrdiff_t)1), canonical_parent);
 		if (fstat(fd, &st) < 0)
 			return err_set(err, -errno, "folder %s: %s", path, strerror(errno));
-		r = check_ancestor(canonical_parent, &st, err);
+		r = check_ancestor(shown, &st, err);
 		if (r == 0 && *part)
 			r = step_down(&fd, part, false, err, path);
 		if (r < 0)
 			return r;
 		if (rest)
-			rest[-1] = '/'; /* canonical_parent is the path so far, for messages */
+			rest[-1] = '/';
 	}
 	if (fstat(fd, &st) < 0)
 		return err_set(err, -errno, "folder %s: %s", path, strerror(errno));
@@ -181,7 +187,7 @@ static int prepare_folder(const char *path, struct err *err)
 	return paths_open_private(path, &fd, err);
 }
 
-int paths_prepare(const struct paths *paths, struct err *err)
+static int prepare_state(const struct paths *paths, struct err *err)
 {
 	char sandboxes[PATH_MAX];
 	int r = format_path(sandboxes, err, "%s/sandboxes", paths->state);
@@ -190,9 +196,28 @@ int paths_prepare(const struct paths *paths, struct err *err)
 		r = prepare_folder(paths->state, err);
 	if (r == 0)
 		r = prepare_folder(sandboxes, err);
-	if (r == 0)
-		r = prepare_folder(paths->runtime, err);
+	if (r < 0 && err && !err->next_step[0])
+		err_next_step(err, "set XDG_STATE_HOME to a folder that is yours alone");
 	return r;
+}
+
+/* Whoever logs a user in makes $XDG_RUNTIME_DIR; one that is not there is another's or of another session. */
+static int prepare_runtime(const struct paths *paths, struct err *err)
+{
+	_cleanup_close_ int fd = -1;
+	int r = paths_open_private(paths->runtime, &fd, err);
+
+	if (r < 0 && err && !err->next_step[0])
+		err_next_step(
+			err, "set XDG_RUNTIME_DIR to a folder that is yours alone, or unset it");
+	return r;
+}
+
+int paths_prepare(const struct paths *paths, struct err *err)
+{
+	int r = prepare_state(paths, err);
+
+	return r < 0 ? r : prepare_runtime(paths, err);
 }
 
 static int path_below(const char *base, const char *name, const char *file,

@@ -144,8 +144,11 @@ int spec_add_port(struct spec *spec, const char *word, struct err *err)
 	if (spec->port_count == SPEC_PORTS_MAX)
 		return err_set(err, -E2BIG, "port %s: more than %d ports", word, SPEC_PORTS_MAX);
 	if (!take_address(&rest, port.address, sizeof(port.address)) ||
-		!(colon = strchr(rest, ':')))
-		return err_set(err, -EINVAL, "port %s: not of the form [ADDRESS:]HOST:GUEST", word);
+		!(colon = strchr(rest, ':'))) {
+		err_set(err, -EINVAL, "port %.100s: not of the form [ADDRESS:]HOST:GUEST", word);
+		err_next_step(err, "such as 8080:80, 127.0.0.1:8080:80 or [::1]:8080:80");
+		return -EINVAL;
+	}
 	*colon = '\0';
 	if (!parse_u64(rest, 1, 65535, &host) || !parse_u64(colon + 1, 1, 65535, &guest))
 		return err_set(err, -EINVAL, "port %s: a port is a number from 1 to 65535", word);
@@ -196,6 +199,19 @@ static size_t key_length(const char *word)
 	return len;
 }
 
+static int refuse_variable(const char *word, struct err *err)
+{
+	size_t len = strcspn(word, "=");
+	char key[65] = "";
+
+	memcpy(key, word, MIN(len, sizeof(key) - 1));
+	err_set(err, -EINVAL, "environment: '%s' is not of the form KEY=VALUE", key);
+	if (!word[len])
+		err_next_step(err,
+			"no value is taken from this host's environment by itself: give KEY=VALUE");
+	return -EINVAL;
+}
+
 int spec_add_environment(struct spec *spec, const char *word, struct err *err)
 {
 	size_t key = key_length(word);
@@ -203,8 +219,7 @@ int spec_add_environment(struct spec *spec, const char *word, struct err *err)
 
 	/* The value may be a secret: messages show the key only. */
 	if (key == 0)
-		return err_set(err, -EINVAL, "environment: %.*s is not of the form KEY=VALUE",
-			(int)MIN(strcspn(word, "="), (size_t)64), word);
+		return refuse_variable(word, err);
 	if (strlen(word) > SPEC_WORD_LEN_MAX)
 		return err_set(err, -E2BIG, "environment %.*s: longer than %d bytes", (int)key,
 			word, SPEC_WORD_LEN_MAX);
@@ -281,17 +296,18 @@ int spec_set_command(struct spec *spec, char *const *argv, struct err *err)
 	return 0;
 }
 
-static int resolve_share(struct spec_share *share, struct err *err)
+static int resolve_share(struct spec_share *share, const char *what, struct err *err)
 {
 	_cleanup_free_ char *canonical = realpath(share->host, NULL);
 	struct stat st;
 
 	if (!canonical || stat(canonical, &st) < 0)
-		return err_set(err, -errno, "share %s: %s", share->host, strerror(errno));
+		return err_set(err, -errno, "%s %.300s: %s", what, share->host, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return err_set(err, -ENOTDIR, "share %s: not a folder", share->host);
+		return err_set(err, -ENOTDIR, "%s %.300s: not a folder", what, share->host);
 	if (!json_text_valid(canonical))
-		return err_set(err, -EINVAL, "share %s: its path is not UTF-8 text", share->host);
+		return err_set(
+			err, -EINVAL, "%s %.300s: its path is not UTF-8 text", what, share->host);
 	free(share->host);
 	share->host = TAKE_PTR(canonical);
 	share->device = st.st_dev;
@@ -301,10 +317,10 @@ static int resolve_share(struct spec_share *share, struct err *err)
 
 int spec_resolve(struct spec *spec, struct err *err)
 {
-	int r = spec->workspace.host ? resolve_share(&spec->workspace, err) : 0;
+	int r = spec->workspace.host ? resolve_share(&spec->workspace, "workspace", err) : 0;
 
 	for (size_t i = 0; i < spec->share_count && r == 0; i++)
-		r = resolve_share(&spec->shares[i], err);
+		r = resolve_share(&spec->shares[i], "share", err);
 	return r;
 }
 
