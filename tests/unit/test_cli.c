@@ -422,6 +422,8 @@ static void test_which_sandbox(void **state)
 static void test_start_flags(void **state)
 {
 	(void)state;
+	/* The build folder's git root, which the search would come to, holds our state: S10. */
+	assert_int_equal(sh("mkdir -p ../other && touch ../other/.sandbox.json"), 0);
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run --tier builder"), 2);
 	assert_non_null(strstr(t.err, "not available yet"));
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run --image debian"), 2);
@@ -447,6 +449,64 @@ static void test_start_flags(void **state)
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run --env-file none"), 2);
 	assert_non_null(strstr(t.err, "--env-file: none: No such file"));
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run -p 80:80 -p 127.0.0.1:80:81"), 2);
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --memory 2g | grep 2048"), 0);
+	/* S10 is known before anything is ended or begun. */
+	assert_int_equal(sh("$ctl start --dry-run --workspace /"), 1);
+	assert_non_null(strstr(t.err, "root of the host's files"));
+	assert_int_equal(sh("$ctl start --dry-run -v $XDG_STATE_HOME/sandboxctl:/x"), 1);
+	assert_non_null(strstr(t.err, "cannot be shared"));
+}
+
+/* What is wrong is named, with the way out. */
+static void test_what_errors_say(void **state)
+{
+	static const struct {
+		const char *line, *says;
+		int code;
+	} cases[] = {
+		{ "$ctl star", "sandboxctl: unknown verb 'star'\n  did you mean: sandboxctl start?",
+			2 },
+		{ "$ctl help star", "unknown verb 'star'", 2 },
+		{ "$ctl top", "sandboxctl: top is not available yet", 2 },
+		{ "$ctl --color sometimes ls", "--color is auto, always or never", 2 },
+		{ "$ctl --color", "--color is auto, always or never", 2 },
+		{ "$ctl --json ls", "options go after the verb: sandboxctl ls --json", 2 },
+		{ "cd ../other && $ctl start --dry-run --cpus=", "--cpus needs a value", 2 },
+		{ "cd ../other && $ctl start --dry-run --memory 2048", "--memory 2048M", 2 },
+		{ "cd ../other && $ctl start --dry-run --timeout 400d", "at most 8784h", 2 },
+		{ "cd ../other && $ctl start --dry-run -p localhost:80:80", "127.0.0.1:8080:80",
+			2 },
+		{ "cd ../other && $ctl start --dry-run -e FOO",
+			"'FOO' is not of the form KEY=VALUE\n  no value is taken", 2 },
+		{ "$ctl start --dry-run --workspace nowhere", "workspace nowhere: No such", 2 },
+		{ "cd ../other && $ctl start --dry-run -v nowhere:/x", "share nowhere: No such",
+			2 },
+		{ "cd / && $ctl status", "there is no sandbox of this folder, /\n", 3 },
+		{ "env -u HOME $ctl ls", "set HOME", 1 },
+		{ "XDG_RUNTIME_DIR=$PWD/nowhere $ctl ls || ! test -e nowhere", "or unset it", 0 },
+		{ "XDG_STATE_HOME=/tmp/made-in-vain $ctl ls; r=$?; rmdir /tmp/made-in-vain; exit $r",
+			"folder /tmp: anybody may write in it", 1 },
+		{ "$ctl ls >/dev/full", "cannot write to stdout: No space", 1 },
+		{ "$ctl ls --json >/dev/full", "cannot write to stdout", 1 },
+		{ "$ctl cp --limit z box:a b", "--limit z: not a size", 2 },
+		{ "$ctl prune --yes && $ctl prune </dev/null", "nothing to remove", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int code = sh(cases[i].line);
+
+		if (code != cases[i].code || !strstr(t.err, cases[i].says))
+			fail_msg("%s: exit code %d, and: %s", cases[i].line, code, t.err);
+	}
+	assert_int_equal(sh("$ctl frob --json"), 2);
+	assert_non_null(strstr(t.out, "\"error\": \"usage\""));
+	start_fake(false, NULL);
+	assert_int_equal(sh("$ctl logs"), 1);
+	assert_non_null(strstr(t.err, "has no main command"));
+	assert_non_null(strstr(t.err, "sandboxctl console box"));
+	stop_fake();
+	assert_int_equal(sh("$ctl rm -f box"), 0);
 }
 
 /* H15: what ssh itself makes of the configuration. */
@@ -508,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_json_forms),
 		cmocka_unit_test(test_which_sandbox),
 		cmocka_unit_test(test_start_flags),
+		cmocka_unit_test(test_what_errors_say),
 		cmocka_unit_test(test_ssh_configuration),
 		cmocka_unit_test(test_completion_is_a_script),
 	};

@@ -34,6 +34,7 @@ struct copy {
 	const struct invocation *in;
 	struct copy_path source, target;
 	struct target sandbox;
+	uint64_t bytes_max; /* --limit */
 	uint64_t left_out;
 };
 
@@ -160,33 +161,22 @@ static int pump_out(struct copy *c, struct copy_sink *sink, struct copy_wire *wi
 	return r;
 }
 
-static int limit_of(const struct copy *c, uint64_t *ret, struct err *err)
-{
-	const char *text = options_value(&c->in->options, "limit");
-
-	*ret = COPY_SINK_BYTES_DEFAULT;
-	if (text && !parse_size(text, ret))
-		return err_set(err, -EINVAL, "--limit %.40s: not a size (500M, 100G)", text);
-	return 0;
-}
-
 static int receive(struct copy *c, const struct place *place, int proc_fd, int stream_fd,
 	struct copy_wire *wire, struct err *err)
 {
 	char name[NAME_MAX + 1];
 	struct copy_sink_options sink_options = { .keep_links =
 							  options_flag(&c->in->options, "links"),
+		.bytes_max = c->bytes_max,
 		.on_left_out = note_left_out,
 		.data = c };
 	struct copy_sink *sink = NULL;
-	int r = limit_of(c, &sink_options.bytes_max, err);
+	int r = copy_wire_init(wire, stream_fd, err);
 
 	if (place->name[0])
 		sink_options.top_name = place->name;
 	else if (copy_path_last(c->source.path, name))
 		sink_options.top_name = name;
-	if (r == 0)
-		r = copy_wire_init(wire, stream_fd, err);
 	if (r == 0)
 		r = copy_sink_create(place->folder_fd, proc_fd, &sink_options, &sink, err);
 	if (r == 0)
@@ -254,6 +244,16 @@ static int copy_in(struct copy *c, int proc_fd)
 	return r < 0 ? report_general(c->in, "copy", &err) : finish(c, &wire);
 }
 
+static int parse_limit(struct copy *c, struct err *err)
+{
+	const char *text = options_value(&c->in->options, "limit");
+
+	c->bytes_max = COPY_SINK_BYTES_DEFAULT;
+	if (text && !parse_size(text, &c->bytes_max))
+		return err_set(err, -EINVAL, "--limit %.40s: not a size (500M, 100G)", text);
+	return 0;
+}
+
 static int parse_words(struct copy *c, struct err *err)
 {
 	const struct options *o = &c->in->options;
@@ -279,7 +279,7 @@ static int run(struct invocation *in)
 	const char *name;
 	int code;
 
-	if (parse_words(&c, &err) < 0)
+	if (parse_words(&c, &err) < 0 || parse_limit(&c, &err) < 0)
 		return report_usage(in, &err);
 	if (proc_fd < 0) {
 		err_set(&err, -errno, "/proc is not mounted");

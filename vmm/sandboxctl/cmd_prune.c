@@ -153,6 +153,7 @@ static bool confirmed(const struct prune *p, struct err *err)
 		err_next_step(err, "sandboxctl prune --yes removes, --dry-run shows");
 		return false;
 	}
+	fflush(stdout); /* what is to be removed is read before the question */
 	fputs("remove these? [y/N] ", stderr);
 	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
 		return true;
@@ -183,7 +184,12 @@ static int act(struct prune *p)
 		print_list("sandbox", p->sandboxes);
 		print_list("cache", p->files);
 	}
-	if (dry_run || !(document_count(p->sandboxes) + document_count(p->files)))
+	if (!(document_count(p->sandboxes) + document_count(p->files))) {
+		if (!p->in->json)
+			fputs("nothing to remove\n", stderr);
+		return report(p, false);
+	}
+	if (dry_run)
 		return report(p, false);
 	if (!confirmed(p, &err))
 		return report_failure(

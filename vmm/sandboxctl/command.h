@@ -70,6 +70,9 @@ struct command {
 /* In the order of --help; NULL ends it. */
 extern const struct command *const command_table[];
 
+/* Verbs and nouns that are known and not available yet; NULL ends it. */
+extern const char *const command_later[];
+
 const struct command *command_find(const char *name); /* by name or alias, or NULL */
 
 extern const struct command command_start, command_run, command_stop, command_restart, command_rm,

@@ -31,6 +31,9 @@ const struct command *const command_table[] = {
 	NULL,
 };
 
+const char *const command_later[] = { "top", "stats", "events", "image", "snapshot", "policy",
+	"secret", "request", "audit", "diff", "apply", "sync", "config", NULL };
+
 const struct command *command_find(const char *name)
 {
 	for (const struct command *const *c = command_table; *c; c++)

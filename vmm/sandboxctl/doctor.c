@@ -16,6 +16,7 @@
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
+#include "vmm/base/parse.h"
 #include "vmm/jail/jail_spawn.h"
 #include "vmm/sandboxctl/kvm_fitness.h"
 
@@ -113,13 +114,23 @@ static void check_cgroups(const struct doctor_context *c, struct finding *f)
 	fix(f, "boot with systemd.unified_cgroup_hierarchy=1");
 }
 
+/* The path of a sandbox's longest socket, where its name has the most letters. */
 static void check_folders(const struct doctor_context *c, struct finding *f)
 {
-	if (c->paths_error < 0)
+	size_t len = strlen(c->paths.runtime) + 1 + SANDBOX_NAME_MAX + strlen("/vsock/vsock.sock");
+
+	if (c->paths_error < 0) {
 		found_err(f, FINDING_FAIL, &c->paths_err);
-	else
-		found(f, FINDING_OK, "sockets in %.200s, state in %.200s", c->paths.runtime,
-			c->paths.state);
+		return;
+	}
+	found(f, len > PATHS_SOCKET_MAX ? FINDING_WARN : FINDING_OK,
+		"sockets in %.200s, state in %.200s", c->paths.runtime, c->paths.state);
+	if (len > PATHS_SOCKET_MAX)
+		snprintf(f->fix, sizeof(f->fix),
+			"set XDG_RUNTIME_DIR to a shorter path: there a sandbox's name may have %zu letters",
+			len - PATHS_SOCKET_MAX < SANDBOX_NAME_MAX
+				? SANDBOX_NAME_MAX - (len - PATHS_SOCKET_MAX)
+				: 0);
 }
 
 /* statvfs of path or of its nearest parent that is there. */
@@ -191,6 +202,16 @@ static size_t list_cache(const struct doctor_context *c, const char *folder, cha
 	return count;
 }
 
+/* Whole, since nobody knows from where doctor is asked. */
+static void fix_by_script(struct finding *f, const char *script, const char *more)
+{
+	char path[PATH_MAX];
+
+	if (paths_find_image_script(script, path, NULL) < 0)
+		snprintf(path, sizeof(path), "images/%s", script);
+	snprintf(f->fix, sizeof(f->fix), "%.300s%s", path, more);
+}
+
 static void check_kernel(const struct doctor_context *c, struct finding *f)
 {
 	char names[300];
@@ -200,7 +221,7 @@ static void check_kernel(const struct doctor_context *c, struct finding *f)
 		return;
 	}
 	found(f, FINDING_FAIL, "no guest kernel in %.300s/kernels", c->paths.cache);
-	fix(f, "images/kernel/fetch (needs the package manager's network once)");
+	fix_by_script(f, "kernel/fetch", " (needs the package manager's network once)");
 }
 
 static void check_initramfs(const struct doctor_context *c, struct finding *f)
@@ -225,7 +246,7 @@ static void check_tools(const struct doctor_context *c, struct finding *f)
 	}
 	found(f, FINDING_WARN,
 		"no SSH server for guests: sandboxctl ssh will not work in image host");
-	fix(f, "images/tools/fetch");
+	fix_by_script(f, "tools/fetch", "");
 }
 
 static void check_ssh_client(const struct doctor_context *c, struct finding *f)

@@ -106,6 +106,23 @@ static int follow(const struct target *target, struct view *v)
 	return r;
 }
 
+static int no_log(const struct target *target, const char *file, struct err *err)
+{
+	struct record record;
+
+	err_set(err, -ENOENT, "sandbox %s: there is no %s yet", target->name, file);
+	record_init(&record);
+	if (strcmp(file, "session.log") == 0 &&
+		registry_load(&target->paths, target->name, &record, NULL) == 0 &&
+		!record.spec.command[0]) {
+		err_set(err, -ENOENT, "sandbox %s has no main command, and so no output of one",
+			target->name);
+		err_next_step(err, "the guest kernel's: sandboxctl console %s", target->name);
+	}
+	record_finish(&record);
+	return -ENOENT;
+}
+
 static int open_log(const struct target *target, const char *file, int *ret_fd, struct err *err)
 {
 	char path[PATH_MAX];
@@ -114,9 +131,11 @@ static int open_log(const struct target *target, const char *file, int *ret_fd, 
 	if (r < 0)
 		return r;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return no_log(target, file, err);
 	if (fd < 0)
-		return err_set(err, -errno, "sandbox %s: no %s yet: %s", target->name, file,
-			strerror(errno));
+		return err_set(
+			err, -errno, "sandbox %s: %s: %s", target->name, file, strerror(errno));
 	*ret_fd = fd;
 	return 0;
 }

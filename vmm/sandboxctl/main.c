@@ -28,6 +28,20 @@ static void open_standard_fds(void)
 		close(fd);
 }
 
+static int usage_error(struct invocation *in, const struct err *err)
+{
+	return report_failure(in, (struct failure){ EXIT_USAGE, "usage", "arguments" }, err);
+}
+
+/* A verb that comes with a later part: said so, rather than taken for another one's misspelling. */
+static bool comes_later(const char *verb)
+{
+	for (const char *const *later = command_later; *later; later++)
+		if (strcmp(*later, verb) == 0)
+			return true;
+	return false;
+}
+
 static int unknown_verb(struct invocation *in, const char *verb)
 {
 	const char *names[VERBS_MAX + 1];
@@ -35,17 +49,23 @@ static int unknown_verb(struct invocation *in, const char *verb)
 	const char *near;
 	size_t count = 0;
 
+	if (comes_later(verb)) {
+		err_set(&err, -EOPNOTSUPP, "%s is not available yet", verb);
+		err_next_step(&err, "what there is: sandboxctl --help");
+		return report_failure(
+			in, (struct failure){ EXIT_USAGE, "not-available", "arguments" }, &err);
+	}
 	for (const struct command *const *c = command_table; *c && count < VERBS_MAX; c++)
 		if (!(*c)->hidden)
 			names[count++] = (*c)->name;
 	names[count] = NULL;
 	near = options_nearest(verb, names);
-	err_set(&err, -EINVAL, "unknown verb %.100s", verb);
+	err_set(&err, -EINVAL, "unknown verb '%.100s'", verb);
 	if (near)
 		err_next_step(&err, "did you mean: sandboxctl %s?", near);
 	else
 		err_next_step(&err, "see: sandboxctl --help");
-	return report_failure(in, (struct failure){ EXIT_USAGE, "usage", "arguments" }, &err);
+	return usage_error(in, &err);
 }
 
 static bool color_parse(const char *text, enum color *ret)
@@ -78,16 +98,20 @@ static int check_words(const struct command *c, const struct options *o, struct 
 	return 0;
 }
 
+static bool has_word(int argc, char *const *argv, const char *word)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], word) == 0)
+			return true;
+	return false;
+}
+
 /* Whether --json stands among the words: an error in the words themselves is then a document too. */
 static bool asks_for_json(const struct command *c, int argc, char *const *argv)
 {
-	bool known = false;
-
 	for (const struct option_def *d = c->options; d->name; d++)
-		known = known || strcmp(d->name, "json") == 0;
-	for (int i = 0; known && i < argc && strcmp(argv[i], "--") != 0; i++)
-		if (strcmp(argv[i], "--json") == 0)
-			return true;
+		if (strcmp(d->name, "json") == 0)
+			return has_word(argc, argv, "--json");
 	return false;
 }
 
@@ -117,11 +141,39 @@ static int run_verb(struct invocation *in, int argc, char *const *argv)
 	return c->run(in);
 }
 
-/* The words before the verb: --help, --version, --color. Gives -1 to go on, or the exit code. */
-static int leading_options(struct invocation *in, int argc, char **argv, int *index)
+/* --color before the verb; *index is left at its last word. */
+static int leading_color(struct invocation *in, int argc, char **argv, int *index)
+{
+	const char *word = argv[*index], *value = NULL;
+	struct err err = {};
+
+	if (word[7] == '=')
+		value = word + 8;
+	else if (*index + 1 < argc)
+		value = argv[++*index];
+	if (value && color_parse(value, &in->color))
+		return 0;
+	err_set(&err, -EINVAL, "--color is auto, always or never");
+	err_next_step(&err, "see: sandboxctl --help");
+	return usage_error(in, &err);
+}
+
+static int misplaced_option(struct invocation *in, int argc, char **argv, int index)
 {
 	struct err err = {};
 
+	err_set(&err, -EINVAL, "unknown option %.100s before the verb", argv[index]);
+	if (index + 1 < argc && command_find(argv[index + 1]))
+		err_next_step(&err, "options go after the verb: sandboxctl %s %.100s",
+			argv[index + 1], argv[index]);
+	else
+		err_next_step(&err, "see: sandboxctl --help");
+	return usage_error(in, &err);
+}
+
+/* The words before the verb: --help, --version, --color. Gives -1 to go on, or the exit code. */
+static int leading_options(struct invocation *in, int argc, char **argv, int *index)
+{
 	for (; *index < argc && argv[*index][0] == '-'; (*index)++) {
 		const char *word = argv[*index];
 
@@ -133,21 +185,29 @@ static int leading_options(struct invocation *in, int argc, char **argv, int *in
 			argv[*index] = (char *)"version";
 			return -1;
 		}
-		if (strcmp(word, "--color") == 0 && *index + 1 < argc)
-			word = argv[++*index];
-		else if (strncmp(word, "--color=", 8) == 0)
-			word += 8;
-		else
-			word = NULL;
-		if (!word || !color_parse(word, &in->color)) {
-			err_set(&err, -EINVAL, "unknown option %.100s before the verb",
-				argv[*index]);
-			err_next_step(&err, "see: sandboxctl --help");
-			return report_failure(
-				in, (struct failure){ EXIT_USAGE, "usage", "arguments" }, &err);
+		if (strcmp(word, "--color") == 0 || strncmp(word, "--color=", 8) == 0) {
+			int code = leading_color(in, argc, argv, index);
+
+			if (code)
+				return code;
+			continue;
 		}
+		return misplaced_option(in, argc, argv, *index);
 	}
 	return -1;
+}
+
+static int help_verb(struct invocation *in, const char *verb)
+{
+	const struct command *c = verb ? command_find(verb) : NULL;
+
+	if (verb && !c)
+		return unknown_verb(in, verb);
+	if (c)
+		help_print_verb(stdout, c);
+	else
+		help_print_verbs(stdout);
+	return EXIT_OK;
 }
 
 static int run_words(struct invocation *in, int argc, char **argv)
@@ -161,18 +221,33 @@ static int run_words(struct invocation *in, int argc, char **argv)
 		help_print_verbs(stderr);
 		return EXIT_USAGE;
 	}
-	if (strcmp(argv[index], "help") == 0) {
-		in->command = index + 1 < argc ? command_find(argv[index + 1]) : NULL;
-		if (in->command)
-			help_print_verb(stdout, in->command);
-		else
-			help_print_verbs(stdout);
-		return EXIT_OK;
-	}
+	if (strcmp(argv[index], "help") == 0)
+		return help_verb(in, index + 1 < argc ? argv[index + 1] : NULL);
 	in->command = command_find(argv[index]);
-	if (!in->command)
+	if (!in->command) {
+		in->json = has_word(argc - index, argv + index, "--json");
 		return unknown_verb(in, argv[index]);
+	}
 	return run_verb(in, argc - index - 1, argv + index + 1);
+}
+
+/* What a verb printed and did not arrive (a full disk, say) is a failure, whatever the verb made of it. */
+static int finish_output(const struct invocation *in, int code)
+{
+	bool failed = ferror(stdout);
+	int error = 0;
+
+	errno = 0;
+	if (fflush(stdout) != 0) {
+		failed = true;
+		error = errno;
+	}
+	if (!failed)
+		return code;
+	fprintf(stderr, "sandboxctl%s%s: cannot write to stdout%s%s\n", in->command ? " " : "",
+		in->command ? in->command->name : "", error ? ": " : "",
+		error ? strerror(error) : "");
+	return code == EXIT_OK ? EXIT_GENERAL : code;
 }
 
 int main(int argc, char **argv)
@@ -185,7 +260,5 @@ int main(int argc, char **argv)
 	log_set_process("sandboxctl");
 	code = run_words(&in, argc, argv);
 	options_finish(&in.options);
-	if (fflush(stdout) != 0 && code == EXIT_OK)
-		code = EXIT_GENERAL;
-	return code;
+	return finish_output(&in, code);
 }

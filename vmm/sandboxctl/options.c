@@ -114,6 +114,10 @@ static int add_hit(const struct parse *p, const struct option_def *def, const ch
 			def->name, def->later);
 		return -EOPNOTSUPP;
 	}
+	if (def->value && !*value)
+		return err_set(p->err, -EINVAL,
+			"--%s needs a value, and was given an empty one: --%s %s", def->name,
+			def->name, def->value);
 	if (!def->repeats)
 		for (size_t i = 0; i < p->out->hit_count; i++)
 			if (p->out->hits[i].def == def && def->value &&

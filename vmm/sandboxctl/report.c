@@ -36,7 +36,7 @@ static void print_failure_text(
 	char text[ERR_TEXT_MAX * 2];
 
 	report_progress_end(in);
-	fprintf(stderr, "%ssandboxctl %s:%s ", color ? "\033[1;31m" : "",
+	fprintf(stderr, "%ssandboxctl%s%s:%s ", color ? "\033[1;31m" : "", in->command ? " " : "",
 		in->command ? in->command->name : "", color ? "\033[0m" : "");
 	fprintf(stderr, "%s\n",
 		terminal_filter_text(

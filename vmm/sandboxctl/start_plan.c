@@ -13,6 +13,7 @@
 #include "vmm/sandboxctl/project.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal.h"
+#include "vmm/supervisor/share_rules.h"
 
 #define MIB (1ull << 20)
 
@@ -45,9 +46,14 @@ static int set_memory(struct spec *spec, const char *text, struct err *err)
 	uint64_t bytes;
 
 	if (!parse_size(text, &bytes) || bytes / MIB < SPEC_MEMORY_MIB_MIN ||
-		bytes / MIB > SPEC_MEMORY_MIB_MAX)
-		return err_set(err, -EINVAL, "--memory %.40s: a size from %dM to %dG, such as 2G",
-			text, SPEC_MEMORY_MIB_MIN, SPEC_MEMORY_MIB_MAX / 1024);
+		bytes / MIB > SPEC_MEMORY_MIB_MAX) {
+		err_set(err, -EINVAL, "--memory %.40s: a size from %dM to %dG, such as 2G", text,
+			SPEC_MEMORY_MIB_MIN, SPEC_MEMORY_MIB_MAX / 1024);
+		if (text[strspn(text, "0123456789")] == '\0')
+			err_next_step(
+				err, "a number alone counts bytes: --memory %.30sM for MiB", text);
+		return -EINVAL;
+	}
 	spec->memory_mib = bytes / MIB;
 	return 0;
 }
@@ -57,8 +63,9 @@ static int set_timeout(struct spec *spec, const char *text, struct err *err)
 	uint64_t ms;
 
 	if (!parse_duration_ms(text, &ms) || ms == 0 || ms > SPEC_TIMEOUT_MS_MAX)
-		return err_set(
-			err, -EINVAL, "--timeout %.40s: a time such as 90s, 30m or 2h", text);
+		return err_set(err, -EINVAL,
+			"--timeout %.40s: a time such as 90s, 30m or 2h, at most %lluh", text,
+			SPEC_TIMEOUT_MS_MAX / (3600 * 1000));
 	spec->timeout_ms = ms;
 	return 0;
 }
@@ -287,6 +294,17 @@ static int make_spec(
 	return r < 0 ? r : spec_check(spec, err);
 }
 
+/* S10, before anything is ended or made: --dry-run says what start would, and --fresh ends nothing in vain. */
+static int check_shares(const struct invocation *in, const struct start_plan *plan)
+{
+	struct share_protected protected_ids = {};
+	struct err err = {};
+
+	return share_rules_check(&plan->paths, &plan->spec, &protected_ids, &err) < 0
+		       ? report_general(in, "shares", &err)
+		       : 0;
+}
+
 int start_plan_make(
 	const struct invocation *in, const char *word, bool main_command, struct start_plan *plan)
 {
@@ -300,7 +318,7 @@ int start_plan_make(
 	plan->main_command = main_command;
 	r = make_spec(in, word, plan, &err);
 	if (r == 0)
-		return 0;
+		return check_shares(in, plan);
 	if (r == -EEXIST)
 		return report_failure(
 			in, (struct failure){ EXIT_GENERAL, "other-workspace", "lookup" }, &err);

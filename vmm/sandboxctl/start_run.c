@@ -41,6 +41,23 @@ static void show_progress(void *data, const char *stage, const char *text)
 	report_progress(data, "%s", text);
 }
 
+/* The script that brings a kernel, by its whole path: nobody knows from where start was asked. */
+static void name_kernel_script(const char *kernel, struct err *err)
+{
+	bool minimal = kernel && strcmp(kernel, "minimal") == 0;
+	char path[PATH_MAX];
+
+	if ((kernel && strchr(kernel, '/')) ||
+		paths_find_image_script(minimal ? "kernel/build" : "kernel/fetch", path, NULL) < 0)
+		return;
+	if (minimal)
+		err_next_step(err, "%.300s brings it (5 to 7 minutes, once)", path);
+	else
+		err_next_step(err,
+			"%.300s brings the default one; `cloud` and `6.12` are its arguments",
+			path);
+}
+
 /* The typed words of what start.h says it may give. */
 static int launch_failed(
 	const struct invocation *in, int code, const char *stage, const struct err *err)
@@ -70,6 +87,8 @@ int start_launch(const struct invocation *in, struct start_plan *plan, struct do
 	r = sandbox_start(
 		&plan->paths, &plan->spec, show_progress, (void *)in, stage, &status, &err);
 	report_progress_end(in);
+	if (r == -ENOENT && strcmp(stage, "kernel") == 0)
+		name_kernel_script(plan->spec.kernel, &err);
 	if (r < 0)
 		return launch_failed(in, r, stage, &err);
 	if (ret_status)

@@ -49,7 +49,8 @@ static int find_here(const struct invocation *in, struct target *t)
 	if (project_find(&t->paths, ".", &project, &err) < 0)
 		return report_general(in, "lookup", &err);
 	if (!project.has_sandbox) {
-		err_set(&err, -ENOENT, "%s has no sandbox", project.folder);
+		err_set(&err, -ENOENT, "there is no sandbox of this folder, %.300s",
+			project.folder);
 		err_next_step(&err, "make one: sandboxctl start; or name one: sandboxctl ls");
 		return target_missing(in, &err);
 	}
