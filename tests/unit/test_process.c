@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -32,6 +33,7 @@ static void test_a_hostile_command_name_is_read_right(void **state)
 	assert_int_equal(stat.group, 8);
 	assert_int_equal(stat.session, 9);
 	assert_int_equal(stat.state, 'S');
+	assert_int_equal(stat.threads, 1);
 	assert_string_equal(stat.command, "a) R 1 2 (x?");
 	assert_false(process_stat_parse("42 (a S 7", &stat));
 	assert_false(process_stat_parse("", &stat));
@@ -64,6 +66,45 @@ static void test_a_reused_pid_is_not_signalled(void **state)
 	assert_false(process_id_alive(&id)); /* a zombie */
 	waitpid(child, NULL, 0);
 	assert_int_equal(process_id_signal(&id, SIGKILL), -ESRCH);
+}
+
+static void *stay(void *data)
+{
+	for (;;)
+		pause();
+	return data;
+}
+
+/* What KILL leaves of a process of which one thread hangs: its first thread a zombie, and files and memory still held. */
+static void test_a_zombie_with_a_thread_is_alive(void **state)
+{
+	struct process_stat members[4], stat;
+	struct process_id id;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		pthread_t thread;
+
+		setpgid(0, 0);
+		pthread_create(&thread, NULL, stay, NULL);
+		pthread_exit(NULL);
+	}
+	do {
+		usleep(1000);
+		assert_int_equal(process_stat_of(child, &stat), 0);
+	} while (stat.state != 'Z');
+	assert_int_equal(stat.threads, 2);
+	id = stat.id;
+	assert_true(process_id_alive(&id));
+	assert_false(process_hangs(child));
+	assert_int_equal(process_group_members(child, members, ARRAY_SIZE(members)), 1);
+	assert_int_equal(process_id_wait(&id, 1), -ETIME);
+	assert_int_equal(process_id_signal(&id, SIGKILL), 0);
+	assert_int_equal(process_id_wait(&id, 5000), 0);
+	assert_false(process_id_alive(&id));
+	assert_int_equal(process_group_members(child, members, ARRAY_SIZE(members)), 0);
+	waitpid(child, NULL, 0);
 }
 
 static void test_members_of_a_group(void **state)
@@ -121,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_hostile_command_name_is_read_right),
 		cmocka_unit_test(test_a_reused_pid_is_not_signalled),
+		cmocka_unit_test(test_a_zombie_with_a_thread_is_alive),
 		cmocka_unit_test(test_members_of_a_group),
 		cmocka_unit_test(test_who_has_a_port),
 	};

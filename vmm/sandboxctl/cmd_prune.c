@@ -42,6 +42,7 @@ static uint64_t now_s(void)
 	return (uint64_t)time(NULL);
 }
 
+/* What was quarantined too: nothing holds its lock any more, and sandbox_remove() verifies it. */
 static bool record_is_prunable(const struct prune *p, const char *name)
 {
 	struct record record;
@@ -49,8 +50,7 @@ static bool record_is_prunable(const struct prune *p, const char *name)
 
 	record_init(&record);
 	if (registry_load(&p->paths, name, &record, NULL) == 0)
-		prunable = record.state != LIFECYCLE_QUARANTINED &&
-			   record.ended_at + p->age_ms / 1000 <= now_s();
+		prunable = record.ended_at + p->age_ms / 1000 <= now_s();
 	record_finish(&record);
 	return prunable;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <string.h>
 
 #include "vmm/sandboxctl/guest_exec.h"
 #include "vmm/sandboxctl/start_run.h"
@@ -67,8 +68,31 @@ static int join(const struct invocation *in, const struct start_plan *plan)
 	return guest_attach_or_shell(in, &target, options_flag(&in->options, "raw"));
 }
 
+/* H1: what holds the name and does not run. 0 where it is something to join. */
+static int check_joinable(const struct invocation *in, const struct start_plan *plan)
+{
+	_cleanup_document_ struct document *status = NULL;
+	const char *name = plan->spec.name;
+	struct err err = {};
+	json_t *json = NULL;
+
+	if (status_of(&plan->paths, name, &json, &err) < 0)
+		return report_general(in, "lookup", &err);
+	status = document_of_json(json);
+	if (strcmp(document_text(status, "state", ""), "quarantined") != 0)
+		return 0;
+	err_set(&err, -EDEADLK, "sandbox %s: it is quarantined: %.200s", name,
+		document_text(status, "reason", ""));
+	err_next_step(&err, "sandboxctl stop %s tries again", name);
+	return report_failure(in, (struct failure){ EXIT_GENERAL, "survived", "verify" }, &err);
+}
+
 static int join_running(const struct invocation *in, const struct start_plan *plan)
 {
+	int code = check_joinable(in, plan);
+
+	if (code)
+		return code;
 	if (plan->flags_given && !in->json)
 		fprintf(stderr,
 			"sandbox %s runs already, with the flags of its start; --fresh would apply these\n",

@@ -35,19 +35,20 @@ bool process_stat_parse(const char *text, struct process_stat *ret)
 	const char *open = strchr(text, '('), *close = strrchr(text, ')');
 	struct process_stat stat = {};
 	unsigned long long start;
-	int pid, parent, group, session;
+	int pid, parent, group, session, threads;
 
 	if (!open || !close || close < open || sscanf(text, "%d", &pid) != 1 || pid <= 0)
 		return false;
-	/* proc(5): fields 3 to 6, 15 that do not matter, then 22. */
+	/* proc(5): fields 3 to 6, 20 and 22. */
 	if (sscanf(close + 1,
-		    " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-		    &stat.state, &parent, &group, &session, &start) != 5)
+		    " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu",
+		    &stat.state, &parent, &group, &session, &threads, &start) != 6)
 		return false;
 	stat.id = (struct process_id){ .pid = pid, .start_ticks = start };
 	stat.parent = parent;
 	stat.group = group;
 	stat.session = session;
+	stat.threads = threads;
 	copy_printable(stat.command, sizeof(stat.command), open + 1, (size_t)(close - open - 1));
 	*ret = stat;
 	return true;
@@ -76,11 +77,16 @@ int process_id_of(pid_t pid, struct process_id *ret)
 	return r;
 }
 
-/* Whether id is still that process; fills stat. Zombies are dead. */
+static bool has_ended(const struct process_stat *stat)
+{
+	return stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);
+}
+
+/* Whether id is still that process; fills stat. */
 static bool stat_of_living(const struct process_id *id, struct process_stat *ret)
 {
 	return process_stat_of(id->pid, ret) == 0 && ret->id.start_ticks == id->start_ticks &&
-	       ret->state != 'Z' && ret->state != 'X';
+	       !has_ended(ret);
 }
 
 bool process_id_alive(const struct process_id *id)
@@ -95,6 +101,26 @@ bool process_id_stopped(const struct process_id *id)
 	struct process_stat stat;
 
 	return stat_of_living(id, &stat) && (stat.state == 'T' || stat.state == 't');
+}
+
+bool process_hangs(pid_t pid)
+{
+	char path[300];
+	struct dirent *entry;
+	bool hangs = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	_cleanup_closedir_ DIR *tasks = opendir(path);
+
+	while (tasks && !hangs && (entry = readdir(tasks))) {
+		_cleanup_free_ char *text = NULL;
+		struct process_stat stat;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)pid, entry->d_name);
+		hangs = fdio_read_file(AT_FDCWD, path, 4096, &text, NULL) == 0 &&
+			process_stat_parse(text, &stat) && stat.state == 'D';
+	}
+	return hangs;
 }
 
 /* A pidfd of just this process: the identity is checked after the fd holds it. */
@@ -155,7 +181,7 @@ int process_group_members(pid_t group, struct process_stat *ret, size_t max)
 		if (!parse_int(entry->d_name, 1, 0x7fffffff, &pid) ||
 			process_stat_of(pid, &stat) < 0)
 			continue;
-		if (stat.group == group && stat.state != 'Z' && stat.state != 'X')
+		if (stat.group == group && !has_ended(&stat))
 			ret[count++] = stat;
 	}
 	return (int)count;

@@ -24,7 +24,8 @@ struct process_id {
 struct process_stat {
 	struct process_id id;
 	char command[PROCESS_COMMAND_LEN + 1]; /* printable bytes only */
-	char state; /* R S D Z T t X I */
+	char state; /* R S D Z T t X I; of its first thread */
+	int threads; /* that have not ended; a first thread that has counts until all have */
 	pid_t parent, group, session;
 };
 
@@ -33,7 +34,10 @@ bool process_stat_parse(const char *text, struct process_stat *ret);
 int process_stat_of(pid_t pid, struct process_stat *ret); /* -ESRCH */
 
 int process_id_of(pid_t pid, struct process_id *ret); /* -ESRCH */
-bool process_id_alive(const struct process_id *id); /* zombies count as dead */
+/* A zombie is dead when all its threads are: one that hangs in the kernel keeps memory, files and locks. */
+bool process_id_alive(const struct process_id *id);
+/* Whether a thread of it is in uninterruptible sleep: what KILL waits for. */
+bool process_hangs(pid_t pid);
 /* Whether it is there, alive and stopped (SIGSTOP, or traced). */
 bool process_id_stopped(const struct process_id *id);
 /* -ESRCH: gone, or another one by now. */
@@ -41,7 +45,7 @@ int process_id_signal(const struct process_id *id, int signal);
 /* 0: ended within timeout_ms; -ETIME. */
 int process_id_wait(const struct process_id *id, uint64_t timeout_ms);
 
-/* Living members (no zombies) of a process group, at most max; gives how many. */
+/* Living members of a process group, at most max; gives how many. */
 int process_group_members(pid_t group, struct process_stat *ret, size_t max);
 
 /* -errno; fills the host's boot id. */

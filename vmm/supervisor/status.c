@@ -177,6 +177,8 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 {
 	const struct spec *spec = &record->spec;
 	bool died = !alive && lifecycle_is_live(record->state);
+	/* Of what is quarantined something lives, but no machine runs and no supervisor answers. */
+	bool up = alive && record->state != LIFECYCLE_QUARANTINED;
 	json_t *data = json_object();
 
 	json_object_set_new(data, "name", json_string(spec->name));
@@ -196,15 +198,15 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 	json_object_set_new(data, "shares", shares(spec));
 	json_object_set_new(data, "ports", ports(spec));
 	json_object_set_new(data, "started_at", time_or_null(record->started_at));
-	json_object_set_new(data, "ended_at", alive ? json_null() : time_or_null(record->ended_at));
-	json_object_set_new(data, "uptime_s", json_integer((json_int_t)uptime(record, alive)));
-	json_object_set_new(data, "supervisor_pid",
-		number_or_null(alive ? (uint64_t)record->supervisor.pid : 0));
+	json_object_set_new(data, "ended_at", up ? json_null() : time_or_null(record->ended_at));
+	json_object_set_new(data, "uptime_s", json_integer((json_int_t)uptime(record, up)));
+	json_object_set_new(
+		data, "supervisor_pid", number_or_null(up ? (uint64_t)record->supervisor.pid : 0));
 	json_object_set_new(data, "vmm_pid", number_or_null(alive ? (uint64_t)record->vmm.pid : 0));
 	json_object_set_new(
 		data, "link_pid", number_or_null(alive ? (uint64_t)record->link.pid : 0));
 	json_object_set_new(data, "pgid", number_or_null(alive ? (uint64_t)record->pgid : 0));
-	json_object_set_new(data, "health", json_string(health(record, live, alive)));
+	json_object_set_new(data, "health", json_string(health(record, live, up)));
 	json_object_set_new(data, "degraded", degraded(record, live));
 	json_object_set_new(data, "isolation", isolation(record));
 	add_session(data, record, live);
@@ -221,6 +223,22 @@ static int ask_status(const struct paths *paths, const char *name, json_t **ret_
 	return r < 0 ? r : control_call(fd, request, STATUS_WAIT_MS, ret_data, NULL, NULL);
 }
 
+/*
+ * H1: its supervisor was killed, and what hangs in the kernel goes on holding the lock. Nobody could write that down: the
+ * record is the lock holder's.
+ */
+static void see_quarantine(struct record *record)
+{
+	if (!lifecycle_is_live(record->state) || !record->supervisor.pid ||
+		process_id_alive(&record->supervisor) || !process_id_alive(&record->vmm) ||
+		!process_hangs(record->vmm.pid))
+		return;
+	record->state = LIFECYCLE_QUARANTINED;
+	snprintf(record->reason, sizeof(record->reason),
+		"its supervisor ended without a word; %d sandbox-vmm (uninterruptible) is left",
+		(int)record->vmm.pid);
+}
+
 int status_of(const struct paths *paths, const char *name, json_t **ret_data, struct err *err)
 {
 	bool alive = registry_is_locked(paths, name) == 1;
@@ -232,6 +250,8 @@ int status_of(const struct paths *paths, const char *name, json_t **ret_data, st
 	r = registry_load(paths, name, &record, err);
 	if (r < 0)
 		return r;
+	if (alive)
+		see_quarantine(&record);
 	*ret_data = status_data(&record, NULL, alive);
 	record_finish(&record);
 	return 0;

@@ -298,7 +298,7 @@ static void note_survivors(struct supervisor *s, const struct process_stat *memb
 		i < count && (used = strlen(s->record.reason)) < sizeof(s->record.reason) - 1; i++)
 		snprintf(s->record.reason + used, sizeof(s->record.reason) - used, " %d %s%s",
 			(int)members[i].id.pid, members[i].command,
-			members[i].state == 'D' ? " (uninterruptible)" : "");
+			process_hangs(members[i].id.pid) ? " (uninterruptible)" : "");
 	log_error("%s", s->record.reason);
 	change(s, LIFECYCLE_SURVIVOR);
 	err_set(&err, -EDEADLK, "sandbox %s: %s", s->record.spec.name, s->record.reason);

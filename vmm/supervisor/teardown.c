@@ -111,7 +111,7 @@ static int report_survivors(const struct record *record, struct err *err)
 	for (int i = 0; i < count; i++)
 		append(list, sizeof(list), "%s%d %s%s", i ? ", " : "", (int)members[i].id.pid,
 			members[i].command,
-			members[i].state == 'D' ? " (in uninterruptible sleep)" : "");
+			process_hangs(members[i].id.pid) ? " (in uninterruptible sleep)" : "");
 	err_set(err, -EDEADLK, "sandbox %s: these processes survived KILL: %s", record->spec.name,
 		count ? list : "one that holds its lock and is not of its group");
 	err_next_step(err,
