@@ -24,6 +24,8 @@ expect() {
 # shellcheck disable=SC2016 # the test expands them
 add good 10 <<<'cd "$SCRATCH" && touch "$HOME/x" "$XDG_RUNTIME_DIR/y" "$OUT/kept" && [ "$BUILD/sandboxctl" = "$SANDBOXCTL" ]'
 add bad 10 <<<'exit 3'
+add told 10 <<<'[ "$GIT_FILES" = "1 2" ]'
+echo "export GIT_FILES='1 2'" >"$OUT/environment"
 add skipped 10 <<<'echo no such device; exit 77'
 add slow 1 <<<'sleep 60'
 add again 10 <<<'true'
@@ -38,6 +40,7 @@ echo 1 >"$OUT/claims/again/worker"
 wait
 expect good pass
 expect bad fail
+expect told pass
 expect skipped skip
 expect slow fail
 expect again pass
