@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,6 +98,82 @@ static void test_the_lock_lives_as_long_as_its_holders(void **state)
 	assert_int_equal(registry_remove(&paths, "held", NULL), 0);
 	close(lock);
 	close(second);
+}
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fdio_write_full(fd, text, strlen(text)), 0);
+	close(fd);
+}
+
+/* A file system of four pages of our own; false where this host gives none. */
+static bool mount_small(const char *path)
+{
+	char map[64];
+	uid_t uid = getuid();
+	gid_t gid = getgid();
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return false;
+	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+	write_text("/proc/self/uid_map", map);
+	write_text("/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+	write_text("/proc/self/gid_map", map);
+	return mount("small", path, "tmpfs", 0, "size=16k,mode=700") == 0;
+}
+
+/* H1: a full disk does not keep a sandbox from ending. 0: held, 77: cannot be tried here. */
+static int end_on_a_full_disk(void)
+{
+	struct record record, back;
+	char ballast[PATH_MAX + 16];
+	static const char page[4096];
+	int fd, lock;
+
+	if (mkdir(paths.state, 0700) < 0 && errno != EEXIST)
+		return 1;
+	if (!mount_small(paths.state))
+		return 77;
+	snprintf(ballast, sizeof(ballast), "%s/sandboxes", paths.state);
+	if (mkdir(ballast, 0700) < 0)
+		return 2;
+	make_record(&record, "full", "/full", 5);
+	if (registry_lock(&paths, "full", 0, &lock, NULL) < 0 ||
+		registry_save(&paths, &record, NULL) < 0)
+		return 3;
+	snprintf(ballast, sizeof(ballast), "%s/ballast", paths.state);
+	fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	while (write(fd, page, sizeof(page)) > 0)
+		;
+	record.state = LIFECYCLE_STOPPED;
+	if (registry_save(&paths, &record, NULL) < 0)
+		return 4;
+	if (registry_load(&paths, "full", &back, NULL) < 0 || back.state != LIFECYCLE_STOPPED)
+		return 5;
+	record.state = LIFECYCLE_FAILED;
+	strcpy(record.spec.name, "new");
+	if (registry_lock(&paths, "new", 0, &lock, NULL) < 0)
+		return 6;
+	return registry_save(&paths, &record, NULL) == -ENOSPC ? 0 : 7;
+}
+
+static void test_a_record_on_a_full_disk(void **state)
+{
+	pid_t child = fork();
+	int status;
+
+	(void)state;
+	if (child == 0)
+		_exit(end_on_a_full_disk());
+	waitpid(child, &status, 0);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_two_folders_of_one_name(void **state)
@@ -271,6 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_record_round_trips),
 		cmocka_unit_test(test_the_lock_lives_as_long_as_its_holders),
+		cmocka_unit_test(test_a_record_on_a_full_disk),
 		cmocka_unit_test(test_two_folders_of_one_name),
 		cmocka_unit_test(test_names_from_folders),
 		cmocka_unit_test(test_the_sandbox_of_a_folder),

@@ -49,7 +49,7 @@ int record_format(const struct record *record, char **ret_text, size_t *ret_len,
 
 /* -ENOENT: no such sandbox (err names it). */
 int registry_load(const struct paths *paths, const char *name, struct record *ret, struct err *err);
-/* The caller holds the lock. */
+/* The caller holds the lock. Works on a full disk too where there was a record of about this size. */
 int registry_save(const struct paths *paths, const struct record *record, struct err *err);
 /* Names of all sandboxes, sorted; NULL-ended vector, json_free_texts(). */
 int registry_list(const struct paths *paths, char ***ret_names, struct err *err);

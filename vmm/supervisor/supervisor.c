@@ -1002,6 +1002,8 @@ int supervisor_run(struct spec *spec, int progress_fd)
 	signal(SIGPIPE, SIG_IGN);
 	r = claim(s, spec, &stage, &err);
 	if (r < 0) {
+		if (s->is_new && s->record.spec.name[0])
+			registry_remove(&s->paths, s->record.spec.name, NULL);
 		tell_failure(s, &err, stage);
 		finish(s);
 		return 1;
