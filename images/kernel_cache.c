@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "images/digest.h"
-#include "images/kernel/extract.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
@@ -88,6 +87,25 @@ static int choose_folder(
 	return 0;
 }
 
+/* Modules are unpacked by a script, with the rights of whoever starts: they come from where no share can be (S10), only. */
+static int check_modules(
+	const char *cache, const struct kernel_choice *choice, const char *path, struct err *err)
+{
+	char kernels[PATH_MAX], real[PATH_MAX];
+	size_t len;
+	int r = format(kernels, err, "%s/kernels", cache);
+
+	if (r < 0 || !*choice->folder)
+		return r;
+	len = realpath(kernels, real) ? strlen(real) : 0;
+	if (len && strncmp(choice->folder, real, len) == 0 && choice->folder[len] == '/')
+		return 0;
+	err_set(err, -EPERM, "kernel %s: modules lie beside it, and are taken from %s only", path,
+		kernels);
+	err_next_step(err, "cp -rL '%s' '%s/NAME', then --kernel NAME", choice->folder, kernels);
+	return -EPERM;
+}
+
 static int choose_path(const char *path, struct kernel_choice *ret, struct err *err)
 {
 	struct kernel_choice choice = {};
@@ -134,8 +152,16 @@ int kernel_cache_find(
 {
 	char folder[PATH_MAX];
 
-	if (wanted && strchr(wanted, '/'))
-		return choose_path(wanted, ret, err);
+	if (wanted && strchr(wanted, '/')) {
+		struct kernel_choice choice;
+		int r = choose_path(wanted, &choice, err);
+
+		if (r == 0)
+			r = check_modules(cache, &choice, wanted, err);
+		if (r == 0)
+			*ret = choice;
+		return r;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(short_names); i++) {
 		if (!names_are_equal(wanted, short_names[i].wanted))
 			continue;
@@ -175,7 +201,8 @@ static int key_path(const char *cache, const char *image, const struct stat *st,
 }
 
 /* Unpacks under another name, so that nobody sees half of one. (O_TMPFILE is not everywhere: overlayfs.) */
-static int unpack(const char *target, int image_fd, struct err *err)
+static int unpack(
+	const char *target, int image_fd, const struct kernel_unpacker *unpacker, struct err *err)
 {
 	char temporary[PATH_MAX];
 	_cleanup_close_ int fd = -1;
@@ -186,7 +213,7 @@ static int unpack(const char *target, int image_fd, struct err *err)
 	fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(err, -errno, "file %s: %s", temporary, strerror(errno));
-	r = kernel_extract(image_fd, fd, err);
+	r = kernel_unpack_jailed(unpacker, image_fd, fd, 0, err);
 	if (r == 0 && rename(temporary, target) < 0)
 		r = err_set(err, -errno, "file %s: %s", target, strerror(errno));
 	if (r < 0)
@@ -209,7 +236,7 @@ static int remember(const char *key, const char *hex, struct err *err)
 }
 
 static int open_unpacked(const char *cache, const char *key, const char *name, int image_fd,
-	int *ret_fd, struct err *err)
+	const struct kernel_unpacker *unpacker, int *ret_fd, struct err *err)
 {
 	char folder[PATH_MAX], by_stat[PATH_MAX], target[PATH_MAX], hex[DIGEST_HEX_LEN + 1];
 	int r = format(folder, err, "%s/%s", cache, "vmlinux");
@@ -223,7 +250,7 @@ static int open_unpacked(const char *cache, const char *key, const char *name, i
 	if (r == 0)
 		r = format(target, err, "%s/%s", folder, hex);
 	if (r == 0 && !is_file(target))
-		r = unpack(target, image_fd, err);
+		r = unpack(target, image_fd, unpacker, err);
 	if (r < 0)
 		return err_prefix(err, r, "kernel %s", name);
 	*ret_fd = open(target, O_RDONLY | O_CLOEXEC);
@@ -232,8 +259,8 @@ static int open_unpacked(const char *cache, const char *key, const char *name, i
 	return remember(key, hex, err);
 }
 
-int kernel_cache_open(
-	const char *cache, const struct kernel_choice *choice, int *ret_fd, struct err *err)
+int kernel_cache_open(const char *cache, const struct kernel_choice *choice,
+	const struct kernel_unpacker *unpacker, int *ret_fd, struct err *err)
 {
 	_cleanup_close_ int image = open(choice->image, O_RDONLY | O_CLOEXEC | O_NOCTTY),
 			    unpacked = -1;
@@ -253,7 +280,7 @@ int kernel_cache_open(
 	unpacked = open(key, O_RDONLY | O_CLOEXEC);
 	if (unpacked < 0 || !is_elf(unpacked)) {
 		close_keeping_errno(TAKE_FD(unpacked));
-		r = open_unpacked(cache, key, choice->name, image, &unpacked, err);
+		r = open_unpacked(cache, key, choice->name, image, unpacker, &unpacked, err);
 		if (r < 0)
 			return r;
 	}

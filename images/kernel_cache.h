@@ -9,6 +9,7 @@
  */
 #include <limits.h>
 
+#include "images/kernel_unpack.h"
 #include "vmm/base/err.h"
 
 struct kernel_choice {
@@ -20,11 +21,14 @@ struct kernel_choice {
 /*
  * wanted: NULL for the default (the distribution's generic kernel), `generic`, `cloud`, `minimal`, `6.1`, `6.12`,
  * `6.12-cloud`, a folder's name below kernels/, or a path (with a `/`) to such a folder or to a kernel file. -ENOENT: the
- * error says how to get it.
+ * error says how to get it. -EPERM: modules/ beside a kernel outside of the cache.
  */
 int kernel_cache_find(
 	const char *cache, const char *wanted, struct kernel_choice *ret, struct err *err);
 
-/* *ret_fd: the choice as ELF, read-only, CLOEXEC. Unpacks at most once, whoever asks at the same time. */
-int kernel_cache_open(
-	const char *cache, const struct kernel_choice *choice, int *ret_fd, struct err *err);
+/*
+ * *ret_fd: the choice as ELF, read-only, CLOEXEC. Unpacks at most once, whoever asks at the same time, and in a jailed
+ * process: of the file itself only its first four bytes are looked at here (H10).
+ */
+int kernel_cache_open(const char *cache, const struct kernel_choice *choice,
+	const struct kernel_unpacker *unpacker, int *ret_fd, struct err *err);

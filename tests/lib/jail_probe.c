@@ -220,6 +220,13 @@ static int enter_jail(
 	return r;
 }
 
+static const struct seccomp_table *table_named(const char *name)
+{
+	return strcmp(name, "link") == 0     ? &seccomp_link
+	       : strcmp(name, "unpack") == 0 ? &seccomp_unpack
+					     : &seccomp_vmm;
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = {};
@@ -239,8 +246,7 @@ int main(int argc, char **argv)
 		.omit_layers = (uint32_t)strtoul(argv[3], NULL, 0),
 	};
 
-	if (enter_jail(&plan, strcmp(argv[2], "link") == 0 ? &seccomp_link : &seccomp_vmm, &err) <
-		0) {
+	if (enter_jail(&plan, table_named(argv[2]), &err) < 0) {
 		fprintf(stderr, "jail_probe: %s (%s)\n", err.text, err.next_step);
 		return 2;
 	}

@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "vmm/share": ["vmm/base"],
     "vmm/devices": ["vmm/base", "vmm/machine", "vmm/virtio", "vmm/share"],
     "vmm/link": ["vmm/base", "vmm/jail", "guest-agent/protocol", "vmm/devices"],
-    "images": ["vmm/base"],
+    "images": ["vmm/base", "vmm/jail"],
     "policy": ["vmm/base"],
     "vmm/supervisor": ["vmm/base", "vmm/jail", "vmm/link", "vmm/share", "guest-agent/protocol", "images", "policy"],
     "vmm/sandboxctl": ["vmm/base", "vmm/jail", "vmm/share", "vmm/supervisor", "guest-agent/protocol", "images", "policy"],

@@ -81,6 +81,7 @@ static void test_what_it_needs_works(void **state)
 	static const struct expectation table[] = {
 		{ "nothing", "vmm", 0, GOT_IT },
 		{ "nothing", "link", 0, GOT_IT },
+		{ "nothing", "unpack", 0, GOT_IT },
 		{ "use-share", "vmm", 0, GOT_IT },
 		{ "reopen", "vmm", 0, GOT_IT },
 	};
@@ -113,6 +114,13 @@ static void test_everything_else_is_refused(void **state)
 		{ "dotdot", "link", 0, KILLED },
 		{ "exec", "link", 0, KILLED },
 		{ "fork", "link", 0, KILLED },
+		{ "path", "unpack", 0, KILLED },
+		{ "dotdot", "unpack", 0, KILLED },
+		{ "socket-unix", "unpack", 0, KILLED },
+		{ "exec", "unpack", 0, KILLED },
+		{ "fork", "unpack", 0, KILLED },
+		{ "kill-outside", "unpack", 0, KILLED },
+		{ "executable-memory", "unpack", 0, KILLED },
 	};
 
 	(void)state;

@@ -18,6 +18,7 @@
 #include "vmm/base/fdio.h"
 
 static char base[PATH_MAX / 2];
+static struct kernel_unpacker unpacker; /* set_up() */
 
 static const char *at(const char *name)
 {
@@ -73,12 +74,29 @@ static void test_elf_is_opened_as_it_is(void **state)
 
 	(void)state;
 	assert_int_equal(kernel_cache_find(base, "minimal", &choice, NULL), 0);
-	assert_int_equal(kernel_cache_open(base, &choice, &fd, NULL), 0);
+	assert_int_equal(kernel_cache_open(base, &choice, &unpacker, &fd, NULL), 0);
 	assert_int_equal(read(fd, text, sizeof(text)), 12);
 	close(fd);
 	assert_int_equal(access(at("vmlinux"), F_OK), -1); /* nothing was unpacked */
 	assert_int_equal(kernel_cache_find(base, "6.12", &choice, NULL), 0);
-	assert_int_equal(kernel_cache_open(base, &choice, &fd, NULL), -ENOEXEC);
+	assert_int_equal(kernel_cache_open(base, &choice, &unpacker, &fd, NULL), -ENOEXEC);
+}
+
+/* Outside of the cache a guest may have written: such modules are not unpacked. */
+static void test_modules_come_from_the_cache_only(void **state)
+{
+	struct kernel_choice choice;
+	struct err err = {};
+
+	(void)state;
+	put("elsewhere/vmlinuz", "x", 0644);
+	assert_int_equal(kernel_cache_find(base, at("elsewhere/vmlinuz"), &choice, &err), 0);
+	put("elsewhere/modules/modules.dep", "", 0644);
+	assert_int_equal(kernel_cache_find(base, at("elsewhere/vmlinuz"), &choice, &err), -EPERM);
+	assert_int_equal(kernel_cache_find(base, at("elsewhere"), &choice, &err), -EPERM);
+	assert_non_null(strstr(err.next_step, "/kernels/NAME"));
+	assert_int_equal(
+		kernel_cache_find(base, at("kernels/debian-6.12-generic"), &choice, &err), 0);
 }
 
 static void test_the_initramfs_script_runs_once(void **state)
@@ -120,6 +138,7 @@ static void test_the_initramfs_script_runs_once(void **state)
 static int set_up(void **state)
 {
 	(void)state;
+	unpacker = (struct kernel_unpacker){ getenv("SANDBOX_UNPACK"), getuid(), getgid() };
 	if (!getcwd(base, sizeof(base) - 16))
 		return -1;
 	strcat(base, "/cache.XXXXXX");
@@ -140,6 +159,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_elf_is_opened_as_it_is),
+		cmocka_unit_test(test_modules_come_from_the_cache_only),
 		cmocka_unit_test(test_the_initramfs_script_runs_once),
 	};
 

@@ -508,6 +508,7 @@ static int move_house(char **argv)
 	copy_program("FAKE_VMM", "sandbox-vmm");
 	copy_program("FAKE_LINK", "sandbox-link");
 	copy_program("LIFE_AGENT", "sandbox-agent");
+	copy_program("SANDBOX_UNPACK", "sandbox-unpack");
 	setenv("LIFE_FOLDER", base, 1);
 	execv(at("test"), argv);
 	return 1;

@@ -127,11 +127,18 @@ static int open_kvm(struct boot_plan *plan, const char *const *environment, stru
 
 static int open_kernel(struct boot_plan *plan, const char *const *environment, struct err *err)
 {
+	char program[PATH_MAX];
+	struct kernel_unpacker unpacker = {
+		.program = program, .uid = plan->owner.uid, .gid = plan->owner.gid
+	};
 	int r = kernel_cache_find(plan->paths->cache, plan->spec->kernel, &plan->kernel, err);
 
 	(void)environment;
+	if (r == 0)
+		r = paths_find_program("sandbox-unpack", program, err);
 	return r < 0 ? r
-		     : kernel_cache_open(plan->paths->cache, &plan->kernel, &plan->kernel_fd, err);
+		     : kernel_cache_open(
+			       plan->paths->cache, &plan->kernel, &unpacker, &plan->kernel_fd, err);
 }
 
 static int refuse_shares(const struct boot_plan *plan, struct err *err)
