@@ -27,6 +27,7 @@
 #include "guest-agent/protocol/stream.h"
 #include "tests/lib/private_folder.h"
 #include "vmm/base/array.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/base/loop.h"
 #include "vmm/jail/jail_spawn.h"
@@ -170,6 +171,58 @@ static void test_a_life(void **state)
 	close(fd);
 	stop("life", 5000);
 	assert_ended("life", LIFECYCLE_STOPPED, "stopped by the test");
+}
+
+/* Whether a process was started with these two words side by side. */
+static bool was_told(pid_t pid, const char *option, const char *value)
+{
+	_cleanup_close_ int fd = -1;
+	char path[64], words[8192];
+	bool after = false;
+	ssize_t size;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	size = read(fd, words, sizeof(words) - 1);
+	assert_true(size > 0);
+	words[size] = '\0';
+	for (const char *word = words; word < words + size; word += strlen(word) + 1) {
+		if (after && strcmp(word, value) == 0)
+			return true;
+		after = strcmp(word, option) == 0;
+	}
+	return false;
+}
+
+/* S4 is lifted for the share that it was lifted for, and for no other. */
+static void test_trusted_hard_links_reach_the_vmm(void **state)
+{
+	struct err err = {};
+	struct record record;
+	struct spec spec;
+
+	(void)state;
+	make_spec(&spec, "links", "ws");
+	mkdir(at("data"), 0755);
+	for (int i = 0; i < 2; i++) {
+		char word[PATH_MAX + 64];
+
+		snprintf(word, sizeof(word), "%s:/data%d%s", at("data"), i,
+			i ? ":trust-hardlinks" : "");
+		assert_int_equal(spec_add_share(&spec, word, NULL), 0);
+	}
+	assert_int_equal(spec_resolve(&spec, NULL), 0);
+	if (start(&spec, &err) < 0)
+		fail_msg("%s", err.text);
+	load("links", &record);
+	assert_true(was_told(record.vmm.pid, "--trust-hardlinks", "v1"));
+	assert_false(was_told(record.vmm.pid, "--trust-hardlinks", "v0"));
+	assert_false(was_told(record.vmm.pid, "--trust-hardlinks", "workspace"));
+	record_finish(&record);
+	spec_finish(&spec);
+	stop("links", 3000);
+	assert_ended("links", LIFECYCLE_STOPPED, "stopped by the test");
 }
 
 static void test_two_starts_at_once(void **state)
@@ -550,6 +603,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_life),
+		cmocka_unit_test(test_trusted_hard_links_reach_the_vmm),
 		cmocka_unit_test(test_two_starts_at_once),
 		cmocka_unit_test(test_two_folders_of_one_name),
 		cmocka_unit_test(test_a_stopped_vmm_is_ended),

@@ -27,7 +27,7 @@ static void test_what_is_encoded_is_decoded(void **state)
 
 	(void)state;
 	assert_int_equal(spec_set_workspace(&spec, "/src:ro", NULL), 0);
-	assert_int_equal(spec_add_share(&spec, "/data/a:b:/opt/data:ro", NULL), 0);
+	assert_int_equal(spec_add_share(&spec, "/data/a:b:/opt/data:ro:trust-hardlinks", NULL), 0);
 	assert_int_equal(spec_add_port(&spec, "8080:80", NULL), 0);
 	assert_int_equal(spec_add_environment(&spec, "A=1=2", NULL), 0);
 	assert_int_equal(spec_set_command(&spec, command, NULL), 0);
@@ -40,6 +40,9 @@ static void test_what_is_encoded_is_decoded(void **state)
 	assert_true(back.workspace.readonly);
 	assert_string_equal(back.shares[0].host, "/data/a:b");
 	assert_string_equal(back.shares[0].guest, "/opt/data");
+	assert_true(back.shares[0].readonly);
+	assert_true(back.shares[0].trust_hardlinks);
+	assert_false(back.workspace.trust_hardlinks);
 	assert_int_equal(back.ports[0].guest_port, 80);
 	assert_string_equal(back.ports[0].address, "127.0.0.1");
 	assert_string_equal(back.environment[0], "A=1=2");
@@ -48,6 +51,36 @@ static void test_what_is_encoded_is_decoded(void **state)
 	json_decref(json);
 	spec_finish(&spec);
 	spec_finish(&back);
+}
+
+/* S4: nothing of a folder's own name lifts it where a word of ours follows. */
+static void test_suffixes_are_taken_once_and_in_order(void **state)
+{
+	static const struct {
+		const char *word, *host;
+		bool readonly, trust;
+	} cases[] = {
+		{ "/a", "/a", false, false },
+		{ "/a:rw", "/a", false, false },
+		{ "/a:trust-hardlinks", "/a", false, true },
+		{ "/a:rw:trust-hardlinks", "/a", false, true },
+		{ "/a:ro:trust-hardlinks", "/a", true, true },
+		{ "/a:trust-hardlinks:rw", "/a:trust-hardlinks", false, false },
+		{ "/a:ro:rw", "/a:ro", false, false },
+		{ "/a:rw:ro", "/a:rw", true, false },
+		{ "/atrust-hardlinks", "/atrust-hardlinks", false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct spec spec = make_spec();
+
+		assert_int_equal(spec_set_workspace(&spec, cases[i].word, NULL), 0);
+		assert_string_equal(spec.workspace.host, cases[i].host);
+		assert_int_equal(spec.workspace.readonly, cases[i].readonly);
+		assert_int_equal(spec.workspace.trust_hardlinks, cases[i].trust);
+		spec_finish(&spec);
+	}
 }
 
 static void test_unknown_keys_and_values_are_refused(void **state)
@@ -206,6 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_encoded_is_decoded),
+		cmocka_unit_test(test_suffixes_are_taken_once_and_in_order),
 		cmocka_unit_test(test_unknown_keys_and_values_are_refused),
 		cmocka_unit_test(test_port_words),
 		cmocka_unit_test(test_share_words),

@@ -260,11 +260,13 @@ static int take_record(
 					 record.spec.workspace.inode)))
 		r = registry_check_workspace(&plan->paths, &record, &asked->workspace, err);
 	if (r == 0) {
-		bool readonly = told ? asked->workspace.readonly : record.spec.workspace.readonly;
+		const struct spec_share *flags = told ? &asked->workspace : &record.spec.workspace;
+		bool readonly = flags->readonly, trust_hardlinks = flags->trust_hardlinks;
 
 		spec_finish(asked);
 		r = spec_copy(&record.spec, asked);
 		asked->workspace.readonly = readonly;
+		asked->workspace.trust_hardlinks = trust_hardlinks;
 		plan->exists = true;
 	}
 	record_finish(&record);

@@ -30,8 +30,9 @@ int start_plan_make(
 
 /* Options of a spec: shared by start and run. */
 #define OPTIONS_SPEC                                                                               \
-	{ "workspace", 0, "DIR[:ro]", "the folder at /workspace (default: this project's)" },      \
-		{ "volume", 'v', "HOST:GUEST[:ro]",                                                \
+	{ "workspace", 0, "DIR[:ro][:trust-hardlinks]",                                            \
+		"the folder at /workspace (default: this project's)" },                            \
+		{ "volume", 'v', "HOST:GUEST[:ro][:trust-hardlinks]",                              \
 			"another folder of this host; may be given again", .repeats = true },      \
 		{ "cpus", 0, "N", "virtual CPUs (default: the host's, at most 4)" },               \
 		{ "memory", 'm', "SIZE",                                                           \

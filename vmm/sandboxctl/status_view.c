@@ -70,8 +70,9 @@ const char *status_share(const struct document *share, char *out, size_t size)
 {
 	char text[STATUS_TEXT_MAX];
 
-	snprintf(text, sizeof(text), "%s on %s%s", document_text(share, "host", "?"),
+	snprintf(text, sizeof(text), "%s on %s%s%s", document_text(share, "host", "?"),
 		document_text(share, "guest", "?"),
-		document_bool(share, "readonly", false) ? " (ro)" : "");
+		document_bool(share, "readonly", false) ? " (ro)" : "",
+		document_bool(share, "trust_hardlinks", false) ? " (hard links trusted)" : "");
 	return terminal_filter_text(text, out, size);
 }

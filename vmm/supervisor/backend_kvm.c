@@ -236,6 +236,10 @@ static void add_share(struct arguments *a, const struct boot_share *share)
 	add(a, "%s,%s,%s,%llu:%llu,%s", share->tag, share->readonly ? "ro" : "rw",
 		kinds[share->kind], (unsigned long long)share->device,
 		(unsigned long long)share->inode, share->path);
+	if (share->trust_hardlinks) {
+		add(a, "--trust-hardlinks");
+		add(a, "%s", share->tag);
+	}
 }
 
 static void add_vmm_arguments(struct arguments *a, const struct boot_plan *plan)

@@ -80,7 +80,7 @@ uint32_t spec_default_cpus(void);
 
 /*
  * Words of the command line, each added to the spec. Pure but for spec_resolve().
- *   share  HOST:GUEST[:ro|:rw]     (HOST may be relative here; spec_resolve() makes it canonical)
+ *   share  HOST:GUEST[:ro|:rw][:trust-hardlinks]  (HOST may be relative here; spec_resolve() makes it canonical)
  *   port   [ADDR:]HOST:GUEST       (ADDR may be [v6])
  *   env    KEY=VALUE               (a later one of the same key replaces it)
  *   file   text of an --env-file: KEY=VALUE lines, # comments, blank lines, no quoting, no expansion
@@ -90,7 +90,7 @@ int spec_add_port(struct spec *spec, const char *word, struct err *err);
 int spec_add_environment(struct spec *spec, const char *word, struct err *err);
 int spec_add_environment_file(
 	struct spec *spec, const char *text, size_t len, const char *path, struct err *err);
-/* dir[:ro|:rw] */
+/* dir[:ro|:rw][:trust-hardlinks] */
 int spec_set_workspace(struct spec *spec, const char *word, struct err *err);
 int spec_set_command(struct spec *spec, char *const *argv, struct err *err);
 

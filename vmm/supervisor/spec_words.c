@@ -11,18 +11,33 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/supervisor/spec.h"
 
-/* Cuts a final ":ro" or ":rw" off word. */
-static bool take_mode(char *word)
+/* Cuts one final ":WORD" off text. */
+static bool take_suffix(char *text, const char *word)
 {
-	size_t len = strlen(word);
-	bool readonly;
+	size_t len = strlen(text), size = strlen(word) + 1;
 
-	if (len < 3 || word[len - 3] != ':')
+	if (len < size || text[len - size] != ':' || strcmp(text + len - size + 1, word) != 0)
 		return false;
-	readonly = strcmp(word + len - 2, "ro") == 0;
-	if (readonly || strcmp(word + len - 2, "rw") == 0)
-		word[len - 3] = '\0';
-	return readonly;
+	text[len - size] = '\0';
+	return true;
+}
+
+/*
+ * What may follow a share's folders: [:ro|:rw][:trust-hardlinks], in this order alone, so that whoever adds ":rw" to a
+ * folder's name can be sure that nothing of the name itself is taken for a word of ours.
+ */
+struct share_suffixes {
+	bool readonly, trust_hardlinks;
+};
+
+static struct share_suffixes take_suffixes(char *word)
+{
+	bool trust_hardlinks = take_suffix(word, "trust-hardlinks");
+	bool readonly = take_suffix(word, "ro");
+
+	if (!readonly)
+		take_suffix(word, "rw");
+	return (struct share_suffixes){ .readonly = readonly, .trust_hardlinks = trust_hardlinks };
 }
 
 /* /a//b/./c/ -> /a/b/c. False for a relative path or one with "..". */
@@ -56,7 +71,7 @@ static bool is_normalised(const char *path)
 int spec_add_share(struct spec *spec, const char *word, struct err *err)
 {
 	_cleanup_free_ char *copy = strdup(word), *host = NULL, *guest = NULL;
-	bool readonly;
+	struct share_suffixes suffixes;
 	char *colon;
 
 	if (!copy)
@@ -65,17 +80,21 @@ int spec_add_share(struct spec *spec, const char *word, struct err *err)
 		return err_set(err, -E2BIG, "share %s: more than %d shares", word, SPEC_SHARES_MAX);
 	if (!json_text_valid(word))
 		return err_set(err, -EINVAL, "share %s: not UTF-8 text", word);
-	readonly = take_mode(copy);
+	suffixes = take_suffixes(copy);
 	colon = strrchr(copy, ':');
 	if (!colon || colon == copy || !normalise_target(colon + 1, &guest))
 		return err_set(err, -EINVAL,
-			"share %s: not of the form HOST:GUEST[:ro], GUEST an absolute path", word);
+			"share %s: not of the form HOST:GUEST[:ro][:trust-hardlinks], GUEST an absolute path",
+			word);
 	*colon = '\0';
 	host = strdup(copy);
 	if (!host)
 		return err_set(err, -ENOMEM, "share %s: out of memory", word);
 	spec->shares[spec->share_count++] = (struct spec_share){
-		.host = TAKE_PTR(host), .guest = TAKE_PTR(guest), .readonly = readonly
+		.host = TAKE_PTR(host),
+		.guest = TAKE_PTR(guest),
+		.readonly = suffixes.readonly,
+		.trust_hardlinks = suffixes.trust_hardlinks,
 	};
 	return 0;
 }
@@ -83,11 +102,11 @@ int spec_add_share(struct spec *spec, const char *word, struct err *err)
 int spec_set_workspace(struct spec *spec, const char *word, struct err *err)
 {
 	_cleanup_free_ char *host = strdup(word), *guest = strdup(SPEC_WORKSPACE_TARGET);
-	bool readonly;
+	struct share_suffixes suffixes;
 
 	if (!host || !guest)
 		return err_set(err, -ENOMEM, "workspace %s: out of memory", word);
-	readonly = take_mode(host);
+	suffixes = take_suffixes(host);
 	if (!host[0])
 		return err_set(err, -EINVAL, "workspace %s: no folder is named", word);
 	if (!json_text_valid(word))
@@ -95,7 +114,10 @@ int spec_set_workspace(struct spec *spec, const char *word, struct err *err)
 	free(spec->workspace.host);
 	free(spec->workspace.guest);
 	spec->workspace = (struct spec_share){
-		.host = TAKE_PTR(host), .guest = TAKE_PTR(guest), .readonly = readonly
+		.host = TAKE_PTR(host),
+		.guest = TAKE_PTR(guest),
+		.readonly = suffixes.readonly,
+		.trust_hardlinks = suffixes.trust_hardlinks,
 	};
 	return 0;
 }

@@ -66,8 +66,8 @@ static json_t *isolation(const struct record *record)
 
 static json_t *share(const struct spec_share *share)
 {
-	return json_pack("{s:s, s:s, s:b}", "host", share->host, "guest", share->guest, "readonly",
-		share->readonly);
+	return json_pack("{s:s, s:s, s:b, s:b}", "host", share->host, "guest", share->guest,
+		"readonly", share->readonly, "trust_hardlinks", share->trust_hardlinks);
 }
 
 static json_t *shares(const struct spec *spec)
