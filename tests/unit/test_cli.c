@@ -457,6 +457,16 @@ static void test_start_flags(void **state)
 	assert_non_null(strstr(t.err, "cannot be shared"));
 }
 
+/* Too few fds show as failures inside a guest: said in words before. */
+static void test_a_low_limit_of_open_files_is_told(void **state)
+{
+	(void)state;
+	sh("ulimit -n 4096; $ctl doctor");
+	assert_non_null(strstr(t.out, "only 4096 files"));
+	sh("ulimit -n 8192; $ctl doctor");
+	assert_null(strstr(t.out, "only 8192 files"));
+}
+
 /* What is wrong is named, with the way out. */
 static void test_what_errors_say(void **state)
 {
@@ -568,6 +578,7 @@ int main(void)
 		cmocka_unit_test(test_json_forms),
 		cmocka_unit_test(test_which_sandbox),
 		cmocka_unit_test(test_start_flags),
+		cmocka_unit_test(test_a_low_limit_of_open_files_is_told),
 		cmocka_unit_test(test_what_errors_say),
 		cmocka_unit_test(test_ssh_configuration),
 		cmocka_unit_test(test_completion_is_a_script),

@@ -8,14 +8,14 @@
 
 #define NONE UINT32_MAX
 
-int p9_fids_init(struct p9_fids *fids, struct handles *handles, uint32_t open_max)
+int p9_fids_init(struct p9_fids *fids, struct handles *handles, uint32_t fds_max)
 {
 	*fids = (struct p9_fids){
 		.handles = handles,
 		.pool = calloc(P9_FIDS_MAX, sizeof(struct p9_fid)),
 		.buckets = malloc(P9_FID_BUCKETS * sizeof(uint32_t)),
 		.free = NONE,
-		.open_max = open_max,
+		.fds_max = fds_max,
 	};
 	if (!fids->pool || !fids->buckets)
 		return -ENOMEM;
@@ -71,6 +71,7 @@ static void release(struct p9_fids *fids, struct p9_fid *fid)
 	if (fid->open_fd >= 0) {
 		close(fid->open_fd);
 		fids->open_count--;
+		handles_limit(fids->handles, fids->fds_max - fids->open_count);
 		fids->append_count -= fid->append;
 		fids->cached_count -= fid->cached && fid->writable;
 	}
@@ -114,9 +115,13 @@ void p9_fids_finish(struct p9_fids *fids)
 	*fids = (struct p9_fids){};
 }
 
-int p9_fids_may_open(const struct p9_fids *fids)
+int p9_fids_may_open(struct p9_fids *fids)
 {
-	return fids->open_count < fids->open_max ? 0 : -EMFILE;
+	uint32_t open = fids->open_count + 1;
+
+	if (open + HANDLES_FDS_MIN > fids->fds_max)
+		return -EMFILE;
+	return handles_limit(fids->handles, fids->fds_max - open) < 0 ? -EMFILE : 0;
 }
 
 void p9_fids_set_open(struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable, bool append,

@@ -48,11 +48,12 @@ struct p9_fids {
 	struct p9_fid *pool;
 	uint32_t *buckets;
 	uint32_t used, free, count;
-	uint32_t open_count, open_max, xattr_count;
+	uint32_t open_count, fds_max, xattr_count;
 	uint32_t append_count, cached_count; /* open fids of those kinds; cached: writable ones */
 };
 
-int p9_fids_init(struct p9_fids *fids, struct handles *handles, uint32_t open_max);
+/* fds_max: of opened files and of handles together. What is open comes first: handles find their files again. */
+int p9_fids_init(struct p9_fids *fids, struct handles *handles, uint32_t fds_max);
 void p9_fids_finish(struct p9_fids *fids);
 void p9_fids_clear(struct p9_fids *fids);
 
@@ -61,8 +62,9 @@ struct p9_fid *p9_fids_find(struct p9_fids *fids, uint32_t number);
 int p9_fids_add(struct p9_fids *fids, uint32_t number, uint32_t uid, struct p9_fid **ret);
 void p9_fids_remove(struct p9_fids *fids, struct p9_fid *fid);
 
-/* -EMFILE where too many are open. Takes fd over where it gives 0. */
-int p9_fids_may_open(const struct p9_fids *fids);
+/* Makes room for one more. -EMFILE where too many are open. May evict (handles_fd()). */
+int p9_fids_may_open(struct p9_fids *fids);
+/* Takes fd over where it gives 0. */
 void p9_fids_set_open(struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable, bool append,
 	bool cached, const struct tree_id *id);
 /* Whether a fid that is open on the file appends (append), or may write late what it cached (!append). */

@@ -1190,7 +1190,7 @@ int p9_server_create(const struct share_config *config, struct p9_server **ret, 
 		return err_set(err, -ENOMEM, "9p: no memory for a server");
 	}
 	s->coherent = config->kind == IDMAP_MAPPED;
-	fds = MAX(fds, (uint32_t)SHARE_FDS_MIN) / 2;
+	fds = MAX(fds, (uint32_t)SHARE_FDS_MIN);
 	r = share_init(&s->share, config, err);
 	if (r < 0) {
 		free(s);

@@ -7,22 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
-
-/* fds that are not for shares: the machine's own, and what vsock streams may hold. */
-#define FDS_RESERVED 1400u
-
-/* Each share its part of what this process may open (jail_restrict raises the soft limit to the hard one). */
-static uint32_t fds_per_share(size_t count)
-{
-	struct rlimit files = {};
-	uint64_t part;
-
-	getrlimit(RLIMIT_NOFILE, &files);
-	part = files.rlim_max > FDS_RESERVED ? (files.rlim_max - FDS_RESERVED) / count : 0;
-	return (uint32_t)MAX(MIN(part, (uint64_t)SHARE_FDS_DEFAULT), (uint64_t)SHARE_FDS_MIN);
-}
+#include "vmm/share/fd_budget.h"
 
 static enum idmap_kind idmap_of(enum vmm_share_kind kind)
 {
@@ -35,6 +21,18 @@ static enum idmap_kind idmap_of(enum vmm_share_kind kind)
 		return IDMAP_INTERNAL;
 	}
 	return IDMAP_INTERNAL;
+}
+
+/* jail_restrict raises the soft limit to the hard one. */
+static void divide_fds(const struct vmm_options *options, uint32_t ret[static VMM_SHARES_MAX])
+{
+	enum idmap_kind kinds[VMM_SHARES_MAX];
+	struct rlimit files = {};
+
+	for (size_t i = 0; i < options->share_count; i++)
+		kinds[i] = idmap_of(options->shares[i].kind);
+	getrlimit(RLIMIT_NOFILE, &files);
+	fd_budget_divide(files.rlim_max, kinds, options->share_count, ret);
 }
 
 void vmm_shares_plan(const struct vmm_options *options, struct vmm_shares *shares)
@@ -54,7 +52,7 @@ void vmm_shares_plan(const struct vmm_options *options, struct vmm_shares *share
 	}
 }
 
-static int open_root(const struct vmm_options *options, size_t i, bool jailed,
+static int open_root(const struct vmm_options *options, size_t i, bool jailed, uint32_t fds_max,
 	struct vmm_shares *shares, struct err *err)
 {
 	const struct vmm_share_option *option = &options->shares[i];
@@ -71,7 +69,7 @@ static int open_root(const struct vmm_options *options, size_t i, bool jailed,
 		.kind = idmap_of(option->kind),
 		.readonly = option->readonly,
 		.trust_hardlinks = option->trust_hardlinks,
-		.fds_max = fds_per_share(options->share_count),
+		.fds_max = fds_max,
 	};
 	shares->shares[i] = (struct devices_share){
 		.tag = option->tag,
@@ -85,6 +83,8 @@ static int open_root(const struct vmm_options *options, size_t i, bool jailed,
 int vmm_shares_open(
 	const struct vmm_options *options, bool jailed, struct vmm_shares *shares, struct err *err)
 {
+	uint32_t fds[VMM_SHARES_MAX];
+
 	shares->proc_fd = -1;
 	if (!options->share_count)
 		return 0;
@@ -92,8 +92,9 @@ int vmm_shares_open(
 	if (shares->proc_fd < 0)
 		return err_set(
 			err, -errno, "shares: cannot open /proc/self/fd: %s", strerror(errno));
+	divide_fds(options, fds);
 	for (size_t i = 0; i < options->share_count; i++) {
-		int r = open_root(options, i, jailed, shares, err);
+		int r = open_root(options, i, jailed, fds[i], shares, err);
 
 		if (r < 0)
 			return r;

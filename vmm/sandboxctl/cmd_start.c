@@ -116,6 +116,7 @@ static int start_now(const struct invocation *in, struct start_plan *plan, bool 
 		return report_general(in, "prepare", &err);
 	plan->spec.await_attach = attach_wanted(in, plan);
 	start_note_path(in, &plan->spec);
+	start_note_open_files(in);
 	code = start_launch(in, plan, &status);
 	if (code)
 		return code;

@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "vmm/base/parse.h"
 #include "vmm/jail/jail_spawn.h"
 #include "vmm/sandboxctl/kvm_fitness.h"
+#include "vmm/share/fd_budget.h"
 
 #define GIB		    (1ull << 30)
 #define CACHE_SPACE_NEEDED  (2 * GIB) /* a kernel package unpacked, its initramfs, the tools */
@@ -322,6 +324,22 @@ static void check_vulnerabilities(const struct doctor_context *c, struct finding
 	fix(f, "update the microcode and the kernel, and do not boot with mitigations=off");
 }
 
+/* A guest's open files are fds of its VMM. */
+static void check_open_files(const struct doctor_context *c, struct finding *f)
+{
+	struct rlimit files;
+
+	(void)c;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < FD_BUDGET_LOW) {
+		found(f, FINDING_WARN,
+			"only %llu files may be open at once (hard limit): a guest with many processes may be told \"Too many open files\"",
+			(unsigned long long)files.rlim_max);
+		fix(f, "raise it: LimitNOFILE= of the service, /etc/security/limits.conf, or `ulimit -Hn` as root");
+		return;
+	}
+	found(f, FINDING_OK, "enough files may be open at once");
+}
+
 struct check {
 	const char *id;
 	void (*run)(const struct doctor_context *c, struct finding *f);
@@ -339,6 +357,7 @@ static const struct check checks[] = {
 	{ "initramfs", check_initramfs },
 	{ "tools", check_tools },
 	{ "ssh-client", check_ssh_client },
+	{ "open-files", check_open_files },
 	{ "cache-space", check_cache_space },
 	{ "state-space", check_state_space },
 	{ "smt", check_smt },

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "vmm/base/array.h"
 #include "vmm/sandboxctl/kvm_fitness.h"
+#include "vmm/share/fd_budget.h"
 #include "vmm/sandboxctl/status_view.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal_filter.h"
@@ -185,4 +187,15 @@ void start_note_path(const struct invocation *in, const struct spec *spec)
 		report_shell_quote(folder, quoted, sizeof(quoted));
 		fprintf(stderr, "  %s\n", terminal_filter_text(quoted, shown, sizeof(shown)));
 	}
+}
+
+void start_note_open_files(const struct invocation *in)
+{
+	struct rlimit files;
+
+	if (in->json || getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_max >= FD_BUDGET_LOW)
+		return;
+	fprintf(stderr,
+		"only %llu files may be open at once here (hard limit): a guest with many processes may be told \"Too many open files\"; sandboxctl doctor says more\n",
+		(unsigned long long)files.rlim_max);
 }

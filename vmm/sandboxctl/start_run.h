@@ -14,3 +14,5 @@ int start_replace(const struct invocation *in, const struct start_plan *plan);
 void start_announce(const struct invocation *in, const struct document *status);
 /* Names the folders of PATH that the guest will not have, with the flag that brings them (stderr). */
 void start_note_path(const struct invocation *in, const struct spec *spec);
+/* Says where this user's limit of open files is low for a guest (stderr). */
+void start_note_open_files(const struct invocation *in);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 
 int handles_init(struct handles *handles, struct share *share, uint32_t fds_max)
@@ -109,6 +110,17 @@ static int make_room(struct handles *handles)
 		}
 	}
 	return 0;
+}
+
+int handles_limit(struct handles *handles, uint32_t fds_max)
+{
+	int r;
+
+	/* One more than the new limit is what make_room() brings it below. */
+	handles->fds_max = MAX(fds_max, (uint32_t)HANDLES_FDS_MIN) + 1;
+	r = make_room(handles);
+	handles->fds_max--;
+	return r;
 }
 
 int handles_add(struct handles *handles, int fd, const struct statx *real, uint32_t *ret)

@@ -47,6 +47,12 @@ int handles_init(struct handles *handles, struct share *share, uint32_t fds_max)
 void handles_finish(struct handles *handles);
 void handles_clear(struct handles *handles); /* all of them, whatever refers to them */
 
+/*
+ * From now on at most fds_max of them (HANDLES_FDS_MIN where it is less) have their fds. -ENFILE where those that are there
+ * cannot be given back: files without a name.
+ */
+int handles_limit(struct handles *handles, uint32_t fds_max);
+
 /* Takes fd over (closes it where it fails) and gives a handle with one reference: 0, or -ENFILE where all are taken. */
 int handles_add(struct handles *handles, int fd, const struct statx *real, uint32_t *ret);
 void handles_ref(struct handles *handles, uint32_t handle);

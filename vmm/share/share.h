@@ -33,7 +33,7 @@ struct share_config {
 	enum idmap_kind kind;
 	bool readonly;
 	bool trust_hardlinks;
-	/* fds that may be held for the guest, half for files it knows, half for files it has open. 0: SHARE_FDS_DEFAULT. */
+	/* fds that may be held for the guest, for files it has open and, as far as they go, for others it knows. 0: SHARE_FDS_DEFAULT. */
 	uint32_t fds_max;
 };
 
