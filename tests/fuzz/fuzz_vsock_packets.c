@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define STEPS_MAX 200
 #define HOST_ENDS 8
 #define RX_SIZE	  512
+#define FLOOD	  140 /* more than VSOCK_TX_TURN and VSOCK_RX_TURN */
 
 struct world {
 	struct fake_guest guest;
@@ -135,6 +136,32 @@ static void guest_says_raw(struct world *w)
 	virtio_driver_kick(&w->driver, VSOCK_QUEUE_TX);
 }
 
+/* More in one kick than the device takes in one turn: packets of a byte each, or rx buffers. */
+static void guest_floods(struct world *w, bool rx)
+{
+	uint8_t wire[VSOCK_HEAD_SIZE + 1] = {};
+	struct vsock_head head = {
+		.src_cid = 3,
+		.dst_cid = 2,
+		.src_port = 5000u + (bytes_get_u8(&w->in) & 3u),
+		.dst_port = 1024,
+		.len = 1,
+		.type = VSOCK_TYPE_STREAM,
+		.op = VSOCK_OP_RW,
+		.buf_alloc = UINT32_MAX,
+	};
+
+	vsock_head_encode(&head, wire);
+	for (int i = 0; i < FLOOD; i++)
+		if (rx)
+			virtq_driver_request(
+				&w->driver.queues[VSOCK_QUEUE_RX], NULL, 0, RX_SIZE, 0, false);
+		else
+			virtq_driver_request(
+				&w->driver.queues[VSOCK_QUEUE_TX], wire, sizeof(wire), 0, 0, false);
+	virtio_driver_kick(&w->driver, rx ? VSOCK_QUEUE_RX : VSOCK_QUEUE_TX);
+}
+
 static void guest_listens(struct world *w)
 {
 	uint8_t how = bytes_get_u8(&w->in);
@@ -216,6 +243,8 @@ static void step(struct world *w)
 	default:
 		if (what > 240)
 			start_again(w);
+		else
+			guest_floods(w, what > 120);
 		break;
 	}
 }
