@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 #define PTY_OUTPUT_MAX 65536
-#define PTY_TIMEOUT_MS 20000
+#define PTY_TIMEOUT_MS 60000
 
 struct pty_driver {
 	pid_t pid;
