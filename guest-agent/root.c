@@ -194,9 +194,12 @@ static int move_kernel_mounts(struct err *err)
 	return 0;
 }
 
-/* Folders of the user's home that lead to a share are the user's. */
+/*
+ * Folders of the user's home that lead to a share or to a file of ours are the user's; those of a file (keys) are closed to
+ * others, and its own name is left to place_file().
+ */
 static void make_home_parents(
-	const char *root, const struct protocol_welcome *welcome, const char *target)
+	const char *root, const struct protocol_welcome *welcome, const char *target, bool is_file)
 {
 	char home[PROTOCOL_NAME_MAX + 16], path[PATH_MAX];
 	size_t len;
@@ -206,9 +209,11 @@ static void make_home_parents(
 	if (strncmp(target, home, len) != 0)
 		return;
 	for (const char *at = strchr(target + len, '/');; at = strchr(at + 1, '/')) {
+		if (!at && is_file)
+			return;
 		snprintf(path, sizeof(path), "%s%.*s", root,
 			at ? (int)(at - target) : (int)strlen(target), target);
-		if (mkdir(path, 0755) == 0)
+		if (mkdir(path, is_file ? 0700 : 0755) == 0)
 			(void)!lchown(path, welcome->uid, welcome->gid);
 		if (!at)
 			return;
@@ -227,7 +232,7 @@ static int mount_plain(const struct protocol_welcome *welcome, const char *root,
 			continue;
 		snprintf(path, sizeof(path), "%s%s", root,
 			share->role == PROTOCOL_ROLE_TOOLS ? "/run/sandbox/tools" : share->target);
-		make_home_parents(root, welcome, share->target);
+		make_home_parents(root, welcome, share->target, false);
 		r = judge(share, mount_share(share, path, false, err), degraded, err);
 		if (r < 0)
 			return r;
@@ -264,8 +269,10 @@ static void write_files(const struct protocol_welcome *welcome, uint32_t *degrad
 		*degraded |= PROTOCOL_DEGRADED_FILES;
 	for (uint16_t i = 0; i < welcome->file_count; i++) {
 		const struct protocol_file *f = &welcome->file[i];
-		int r = place_file(f->path, f->content, f->content_len, f->mode, f->uid, f->gid);
+		int r;
 
+		make_home_parents("", welcome, f->path, true);
+		r = place_file(f->path, f->content, f->content_len, f->mode, f->uid, f->gid);
 		if (r < 0) {
 			log_warn("%s: %s", f->path, strerror(-r));
 			*degraded |= PROTOCOL_DEGRADED_FILES;

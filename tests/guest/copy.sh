@@ -72,6 +72,8 @@ contains "-tt" "$(ctl ssh -tt copy -- tty </dev/null | tr -d '\r')" /dev/pts/
 cmp large <(ctl ssh copy -- cat /tmp/large </dev/null)
 equal "-u root" root "$(ctl ssh -u root copy -- id -un </dev/null)"
 
+equal "keys are their user's" "sandbox 700 sandbox 600" "$(inside copy 'echo $(stat -c "%U %a" ~/.ssh ~/.ssh/authorized_keys)')"
+
 note "plain ssh, scp, sftp, rsync"
 ctl ssh-config copy >conf
 host=$(awk '/^Host / { print $2; exit }' conf)
