@@ -2,7 +2,7 @@
 /*
  * A sandbox-vmm without a machine, for tests of the supervisor: takes the real one's arguments, says what it would say, and
  * ends as the sandbox's name asks: "crash*" ends by a triple fault at once, "deaf*" ignores TERM and the guest's power-off,
- * "mute*" dies without a word. A byte on the vsock socket is the guest powering off. Ends by itself after a minute.
+ * "mute*" dies without a word. A byte on the vsock socket is the guest powering off. "links*" refuses changes of a file. Ends by itself after a minute.
  */
 #include <poll.h>
 #include <signal.h>
@@ -36,6 +36,26 @@ static bool is_named(const char *name, const char *prefix)
 	return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
+/* Changes of one file in the workspace were refused (S4), and of shares that are not the user's. */
+static void say_refused(int fd, int argc, char **argv)
+{
+	uint64_t values[4] = { 0, 3, 7, 4711 };
+	uint32_t share = 0;
+
+	for (int i = 1; i + 1 < argc; i++) {
+		if (strcmp(argv[i], "--share") != 0)
+			continue;
+		if (strncmp(argv[i + 1], "workspace,", 10) == 0)
+			values[0] = share;
+		share++;
+	}
+	event_send(fd, &sequence, EVENT_VMM_SHARE_REFUSED, values, ARRAY_SIZE(values));
+	values[0] = 1000;
+	event_send(fd, &sequence, EVENT_VMM_SHARE_REFUSED, values, ARRAY_SIZE(values));
+	values[0] = 0;
+	event_send(fd, &sequence, EVENT_VMM_SHARE_REFUSED, values, ARRAY_SIZE(values));
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = option(argc, argv, "--name");
@@ -53,6 +73,8 @@ int main(int argc, char **argv)
 	fds[2] = (struct pollfd){ .fd = atoi(option(argc, argv, "--lifeline-fd")) };
 	say(event, EVENT_VMM_ISOLATED, 0x3ff);
 	say(event, EVENT_VMM_RUNNING, 1);
+	if (is_named(name, "links"))
+		say_refused(event, argc, argv);
 	if (write(fds[1].fd, "r", 1) != 1) /* the guest runs: fake_link waits for that */
 		return 1;
 	if (is_named(name, "mute")) {

@@ -429,6 +429,12 @@ static void test_files_linked_outside(void **state)
 	assert_int_equal(p9_client_read(f->client, fid, 0, data, 8), 5);
 	p9_server_read_counters(f->server, &counters);
 	assert_true(counters.linked_outside >= 6);
+	/* Each file once, for status to name. */
+	assert_int_equal(p9_server_share(f->server)->refused_count, 1);
+	assert_int_equal(
+		p9_server_share(f->server)->refused[0].inode, host_stat(OUT("pnpm")).st_ino);
+	assert_int_equal(
+		p9_server_share(f->server)->refused[0].device, host_stat(OUT("pnpm")).st_dev);
 	/* Replaced by rename, as package managers do. */
 	mine = create(f, "new", 0644);
 	assert_int_equal(p9_client_rename(f->client, f->root, "new", f->root, "dep"), 0);

@@ -198,9 +198,12 @@ static bool was_told(pid_t pid, const char *option, const char *value)
 /* S4 is lifted for the share that it was lifted for, and for no other. */
 static void test_trusted_hard_links_reach_the_vmm(void **state)
 {
+	json_int_t refusals, device, inode;
 	struct err err = {};
 	struct record record;
+	const char *guest;
 	struct spec spec;
+	json_t *data;
 
 	(void)state;
 	make_spec(&spec, "links", "ws");
@@ -221,6 +224,17 @@ static void test_trusted_hard_links_reach_the_vmm(void **state)
 	assert_false(was_told(record.vmm.pid, "--trust-hardlinks", "workspace"));
 	record_finish(&record);
 	spec_finish(&spec);
+	/* What a share refused is told by number; names are for whoever shows them. */
+	data = call("links", json_pack("{s:s}", "op", "status"), NULL);
+	assert_int_equal(
+		json_unpack(data, "{s:[{s:s, s:I, s:[{s:I, s:I}!]}!]}", "linked_outside", "guest",
+			&guest, "refusals", &refusals, "files", "device", &device, "inode", &inode),
+		0);
+	assert_string_equal(guest, "/workspace");
+	assert_int_equal(refusals, 3);
+	assert_int_equal(device, 7);
+	assert_int_equal(inode, 4711);
+	json_decref(data);
 	stop("links", 3000);
 	assert_ended("links", LIFECYCLE_STOPPED, "stopped by the test");
 }

@@ -25,6 +25,9 @@ enum event_kind {
 		5, /* value[0]: errno; the text is on stderr (the supervisor keeps its tail) */
 	EVENT_VMM_SHARE_LOSS =
 		6, /* value[0]: share index, [1]: changes kept only in memory (design: Shares) */
+	EVENT_VMM_SHARE_REFUSED =
+		7, /* S4. value[0]: share index, [1]: refused changes so far, [2]: device and [3]: inode of a
+		      file not told before, or 0 */
 	/* from sandbox-link */
 	EVENT_LINK_ISOLATED = 32,
 	EVENT_AGENT_HELLO = 33, /* value[0]: protocol version */

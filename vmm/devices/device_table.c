@@ -45,6 +45,8 @@ struct device_share {
 	struct p9 *p9;
 	struct loop_source *timer;
 	uint64_t told; /* changes kept in memory, as told last */
+	uint64_t refusals_told;
+	unsigned int refused_told; /* of the files */
 };
 
 struct devices {
@@ -283,18 +285,44 @@ static int protect_files(struct p9 *p9, const struct devices_share *share, struc
 	return 0;
 }
 
-static void look_at_share(void *data)
+static void look_for_losses(struct device_share *share)
 {
-	struct device_share *share = data;
 	struct devices *devices = share->devices;
 	struct p9_server_counters counters;
 
 	p9_read_counters(share->p9, &counters);
-	if (counters.kept_in_memory + counters.lost > share->told) {
-		share->told = counters.kept_in_memory + counters.lost;
-		devices->config.on_share_loss(
-			devices->config.data, (unsigned int)(share - devices->shares), share->told);
-	}
+	if (counters.kept_in_memory + counters.lost <= share->told)
+		return;
+	share->told = counters.kept_in_memory + counters.lost;
+	devices->config.on_share_loss(
+		devices->config.data, (unsigned int)(share - devices->shares), share->told);
+}
+
+static void look_for_refusals(struct device_share *share)
+{
+	const struct devices_config *config = &share->devices->config;
+	unsigned int index = (unsigned int)(share - share->devices->shares);
+	const struct share *files = p9_share(share->p9);
+
+	if (files->linked_outside == share->refusals_told)
+		return;
+	share->refusals_told = files->linked_outside;
+	if (share->refused_told == files->refused_count)
+		config->on_share_refusal(config->data, index, files->linked_outside, 0, 0);
+	for (; share->refused_told < files->refused_count; share->refused_told++)
+		config->on_share_refusal(config->data, index, files->linked_outside,
+			files->refused[share->refused_told].device,
+			files->refused[share->refused_told].inode);
+}
+
+static void look_at_share(void *data)
+{
+	struct device_share *share = data;
+
+	if (share->devices->config.on_share_loss)
+		look_for_losses(share);
+	if (share->devices->config.on_share_refusal)
+		look_for_refusals(share);
 	loop_timer_set(share->timer, DEVICES_SHARE_LOOK_MS);
 }
 
@@ -302,7 +330,7 @@ static int add_share_timer(struct device_share *share, struct loop *loop, struct
 {
 	int r;
 
-	if (!share->devices->config.on_share_loss)
+	if (!share->devices->config.on_share_loss && !share->devices->config.on_share_refusal)
 		return 0;
 	r = loop_add_timer(loop, look_at_share, share, &share->timer);
 	if (r >= 0)

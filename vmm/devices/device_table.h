@@ -66,6 +66,12 @@ struct devices_config {
 	 * how many by now; told when it grew, at most every DEVICES_SHARE_LOOK_MS. On that share's loop thread. May be NULL.
 	 */
 	void (*on_share_loss)(void *data, unsigned int share, uint64_t kept_in_memory);
+	/*
+	 * A share refused changes of files linked outside (S4), `count` in all by now. Once for each file, as far as the share
+	 * remembers them, and with device and inode 0 where only the count grew. When and where: as on_share_loss. May be NULL.
+	 */
+	void (*on_share_refusal)(
+		void *data, unsigned int share, uint64_t count, uint64_t device, uint64_t inode);
 	/* A look at what serial and console print: raw guest bytes. On the thread `devices`. May be NULL. */
 	void (*on_console)(void *data, const void *bytes, size_t len);
 	void *data;

@@ -98,6 +98,14 @@ static void on_share_loss(void *data, unsigned int share, uint64_t kept_in_memor
 	tell(data, EVENT_VMM_SHARE_LOSS, values, ARRAY_SIZE(values));
 }
 
+static void on_share_refusal(
+	void *data, unsigned int share, uint64_t count, uint64_t device, uint64_t inode)
+{
+	const uint64_t values[] = { share, count, device, inode };
+
+	tell(data, EVENT_VMM_SHARE_REFUSED, values, ARRAY_SIZE(values));
+}
+
 static void on_fault(void *data, unsigned int device, uint64_t faults)
 {
 	const uint64_t values[] = { device, faults };
@@ -249,6 +257,7 @@ static int create_devices(struct vmm *vmm, struct err *err)
 		.share_count = options->share_count,
 		.on_fault = on_fault,
 		.on_share_loss = on_share_loss,
+		.on_share_refusal = on_share_refusal,
 		.on_console = on_console,
 		.data = vmm,
 	};

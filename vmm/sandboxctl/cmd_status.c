@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "vmm/base/array.h"
+#include "vmm/sandboxctl/linked_names.h"
 #include "vmm/sandboxctl/status_view.h"
 #include "vmm/sandboxctl/target.h"
+#include "vmm/sandboxctl/terminal_filter.h"
 #include "vmm/supervisor/status.h"
 
 static const struct option_def options[] = { OPTION_JSON, OPTIONS_COMMON };
@@ -29,6 +31,33 @@ static void print_shares(const struct document *status)
 		print_field("workspace", status_share(workspace, text, sizeof(text)));
 	for (size_t i = 0; i < document_count(shares); i++)
 		print_field("share", status_share(document_at(shares, i), text, sizeof(text)));
+}
+
+/* S4: which files a share did not let the guest change, and the way out. */
+static void print_linked_outside(const struct document *status)
+{
+	const struct document *shares = document_child(status, "linked_outside");
+	char text[STATUS_TEXT_MAX], shown[STATUS_TEXT_MAX];
+
+	for (size_t i = 0; i < document_count(shares); i++) {
+		const struct document *share = document_at(shares, i),
+				      *files = document_child(share, "files");
+
+		snprintf(text, sizeof(text),
+			"%lld changes in %s refused: these files have names outside it (:trust-hardlinks lifts that)",
+			(long long)document_int(share, "refusals", 0),
+			document_text(share, "host", "?"));
+		print_field("hard links", terminal_filter_text(text, shown, sizeof(shown)));
+		for (size_t k = 0; k < document_count(files); k++) {
+			const struct document *file = document_at(files, k);
+			const char *path = document_text(file, "path", NULL);
+
+			snprintf(text, sizeof(text), "inode %lld",
+				(long long)document_int(file, "inode", 0));
+			print_field(
+				"", terminal_filter_text(path ? path : text, shown, sizeof(shown)));
+		}
+	}
 }
 
 static void print_ports(const struct document *status)
@@ -71,6 +100,7 @@ static int print_status(const struct document *status)
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		print_field(fields[i], document_show(status, fields[i], text, sizeof(text)));
 	print_shares(status);
+	print_linked_outside(status);
 	print_ports(status);
 	print_isolation(status);
 	return EXIT_OK;
@@ -89,6 +119,7 @@ static int run(struct invocation *in)
 	if (status_of(&target.paths, target.name, &json, &err) < 0)
 		return report_general(in, "lookup", &err);
 	status = document_of_json(json);
+	linked_names_fill(status);
 	return in->json ? report_document("Sandbox", document_copy(status)) : print_status(status);
 }
 

@@ -142,13 +142,24 @@ bool share_linked_outside(struct share *share, const struct statx *real)
 	       !links_all_ours(&share->links, &id, real->stx_nlink);
 }
 
-/* S4 */
+/* S4: for `status`, which names them. */
+static int refuse(struct share *share, const struct statx *real)
+{
+	struct share_file file = { .device = share_device_of(real), .inode = real->stx_ino };
+	unsigned int i = 0;
+
+	share->linked_outside++;
+	while (i < share->refused_count &&
+		(share->refused[i].inode != file.inode || share->refused[i].device != file.device))
+		i++;
+	if (i == share->refused_count && i < SHARE_REFUSED_MAX)
+		share->refused[share->refused_count++] = file;
+	return -EPERM;
+}
+
 static int check_linked_outside(struct share *share, const struct statx *real)
 {
-	if (!share_linked_outside(share, real))
-		return 0;
-	share->linked_outside++;
-	return -EPERM;
+	return share_linked_outside(share, real) ? refuse(share, real) : 0;
 }
 
 int share_found_inside(struct share *share, int fd)
@@ -163,8 +174,7 @@ int share_found_inside(struct share *share, int fd)
 	r = check_linked_outside(share, &real);
 	if (r < 0 || tree_open_parent(&share->tree, fd, &dir_fd, name) >= 0)
 		return r;
-	share->linked_outside++;
-	return -EPERM;
+	return refuse(share, &real);
 }
 
 /* Before any change of a file itself, through an fd. */

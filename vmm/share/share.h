@@ -22,6 +22,7 @@
 #define SHARE_DEVICES_MAX                                                                          \
 	256 /* file systems seen below one share (btrfs subvolumes, overlayfs layers) */
 #define SHARE_PROTECTED_MAX 64
+#define SHARE_REFUSED_MAX   16 /* files linked outside that are remembered by number */
 #define SHARE_FDS_DEFAULT   4096
 #define SHARE_FDS_MIN	    64
 #define SHARE_XATTR_MAX	    65536 /* bytes of a value or of a list of names: the kernel's own limit */
@@ -50,6 +51,10 @@ struct share {
 	struct links links;
 	bool trust_hardlinks;
 	uint64_t linked_outside; /* requests refused by S4 */
+	struct share_file {
+		uint64_t device, inode; /* as share_device_of() tells */
+	} refused[SHARE_REFUSED_MAX]; /* the first files that it refused, each once */
+	unsigned int refused_count;
 	uint64_t devices[SHARE_DEVICES_MAX]; /* the place is the number in qid paths */
 	unsigned int device_count;
 	uint64_t root_qid_path;

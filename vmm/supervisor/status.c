@@ -95,6 +95,34 @@ static json_t *ports(const struct spec *spec)
 	return array;
 }
 
+static json_t *refused_files(const struct status_refused *refused)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < refused->file_count; i++)
+		json_array_append_new(array,
+			json_pack("{s:I, s:I}", "device", (json_int_t)refused->files[i].device,
+				"inode", (json_int_t)refused->files[i].inode));
+	return array;
+}
+
+/* S4, as numbers: names are looked up by whoever shows them (sandboxctl/linked_names.h). */
+static json_t *linked_outside(const struct spec *spec, const struct status_live *live)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; live && i < ARRAY_SIZE(live->refused); i++) {
+		const struct spec_share *of = i ? &spec->shares[i - 1] : &spec->workspace;
+
+		if (live->refused[i].count && of->host)
+			json_array_append_new(array,
+				json_pack("{s:s, s:s, s:I, s:o}", "host", of->host, "guest",
+					of->guest, "refusals", (json_int_t)live->refused[i].count,
+					"files", refused_files(&live->refused[i])));
+	}
+	return array;
+}
+
 /* H3: judged by what the host saw, not by what the guest says of itself. */
 static const char *health(const struct record *record, const struct status_live *live, bool alive)
 {
@@ -196,6 +224,7 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 	json_object_set_new(
 		data, "workspace", spec->workspace.host ? share(&spec->workspace) : json_null());
 	json_object_set_new(data, "shares", shares(spec));
+	json_object_set_new(data, "linked_outside", linked_outside(spec, live));
 	json_object_set_new(data, "ports", ports(spec));
 	json_object_set_new(data, "started_at", time_or_null(record->started_at));
 	json_object_set_new(data, "ended_at", up ? json_null() : time_or_null(record->ended_at));

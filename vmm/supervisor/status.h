@@ -3,9 +3,11 @@
 /*
  * The `data` of `status --json`, with the names that scripts rely on (product.md): name state reason backend instance image
  * kernel tier cpus memory_mib workspace shares ports started_at uptime_s supervisor_pid vmm_pid pgid health degraded
- * isolation. Fields are only ever added. Made here alone, for live and for dead sandboxes, so that `ls` and `status` agree.
+ * isolation linked_outside. Fields are only ever added. Made here alone, for live and for dead sandboxes, so that `ls` and `status` agree.
  */
 #include "vmm/supervisor/registry.h"
+
+#define STATUS_REFUSED_MAX 16
 
 /* What only a live supervisor knows. */
 struct status_live {
@@ -18,6 +20,14 @@ struct status_live {
 	uint64_t degraded_bits;
 	uint64_t shares_memory_only; /* changes that live only as long as the sandbox */
 	uint64_t device_faults;
+	/* S4, of each of the user's shares: the workspace, then the spec's. */
+	struct status_refused {
+		uint64_t count; /* refused changes */
+		struct {
+			uint64_t device, inode;
+		} files[STATUS_REFUSED_MAX]; /* whose they were; others are only counted */
+		size_t file_count;
+	} refused[1 + SPEC_SHARES_MAX];
 	bool session_running;
 	uint32_t attached;
 };

@@ -81,6 +81,7 @@ struct supervisor {
 	json_t *failure; /* for the starter, told at the end */
 	struct control_server *control;
 	struct status_live live;
+	size_t workspace_share; /* its number among the VMM's shares; the user's others follow */
 	uint64_t heard_ms;
 	uint32_t next_id;
 	enum phase phase;
@@ -386,6 +387,22 @@ static void take_log(void *data, uint32_t events)
 	}
 }
 
+/* S4. The numbers are those of a process that a guest may have taken: bounded here. */
+static void note_refusal(struct supervisor *s, const struct event *e)
+{
+	struct status_refused *refused;
+	uint64_t share = e->value[0];
+
+	if (share < s->workspace_share || share - s->workspace_share >= ARRAY_SIZE(s->live.refused))
+		return;
+	refused = &s->live.refused[share - s->workspace_share];
+	refused->count = MAX(refused->count, e->value[1] & INT64_MAX);
+	if (!e->value[3] || refused->file_count == STATUS_REFUSED_MAX)
+		return;
+	refused->files[refused->file_count].device = e->value[2] & INT64_MAX;
+	refused->files[refused->file_count++].inode = e->value[3] & INT64_MAX;
+}
+
 static void take_vmm_event(struct supervisor *s, const struct event *e)
 {
 	switch (e->kind) {
@@ -398,6 +415,9 @@ static void take_vmm_event(struct supervisor *s, const struct event *e)
 		break;
 	case EVENT_VMM_DEVICE_FAULT:
 		s->live.device_faults++;
+		break;
+	case EVENT_VMM_SHARE_REFUSED:
+		note_refusal(s, e);
 		break;
 	case EVENT_VMM_SHARE_LOSS:
 		s->live.shares_memory_only = MAX(s->live.shares_memory_only, e->value[1]);
@@ -926,6 +946,8 @@ static int launch(struct supervisor *s, const char **ret_stage, struct err *err)
 		r = listen_control(s, err);
 	if (r < 0)
 		return r;
+	if (s->plan.share_count > s->record.spec.share_count)
+		s->workspace_share = s->plan.share_count - s->record.spec.share_count - 1;
 	tell_stage(s, "boot", "booting");
 	s->spawned = true;
 	r = backend_kvm_spawn(
