@@ -94,13 +94,16 @@ struct run {
 	bool in_eof;
 };
 
+/* How exec_child says what a guest's agent says by STREAM_FAILED. */
+enum { NOT_INVOKED = 248, NOT_FOUND = 249 };
+
 static void exec_child(const struct control_request *q)
 {
 	signal(SIGPIPE, SIG_DFL);
 	for (char **e = q->environment; e && *e; e++)
 		putenv(*e);
 	execvp(q->argv[0], q->argv);
-	_exit(errno == ENOENT ? 127 : 126);
+	_exit(errno == ENOENT ? NOT_FOUND : NOT_INVOKED);
 }
 
 static void start_tty(struct run *r, const struct control_request *q)
@@ -197,11 +200,33 @@ static void take_output(struct run *r, int fd, enum protocol_type type, bool *op
 		*open = false;
 }
 
+static void refuse(int fd, uint32_t code, uint32_t stage)
+{
+	struct stream_error e = { .code = code, .stage = stage };
+	uint8_t frame[STREAM_FIXED_MAX];
+
+	send_frame(fd, frame, stream_error_frame(&e, frame));
+}
+
+/* The guest has no user `stranger` and no folder `/nowhere`. */
+static bool refused(int fd, const struct control_request *q)
+{
+	if (q->user && strcmp(q->user, "stranger") == 0)
+		refuse(fd, ENOENT, PROTOCOL_STAGE_USER);
+	else if (q->cwd && strcmp(q->cwd, "/nowhere") == 0)
+		refuse(fd, ENOENT, PROTOCOL_STAGE_FOLDER);
+	else
+		return false;
+	return true;
+}
+
 static void run_exec(int fd, const struct control_request *q)
 {
 	static struct run r;
 	int status;
 
+	if (refused(fd, q))
+		return;
 	signal(SIGPIPE, SIG_IGN);
 	r = (struct run){ .fd = fd, .tty = q->tty };
 	if (q->tty)
@@ -233,8 +258,8 @@ static void run_exec(int fd, const struct control_request *q)
 		;
 	if (WIFSIGNALED(status))
 		send_exit(fd, STREAM_SIGNALLED, (uint32_t)WTERMSIG(status));
-	else if (WEXITSTATUS(status) == 127 || WEXITSTATUS(status) == 126)
-		send_exit(fd, STREAM_FAILED, (uint32_t)WEXITSTATUS(status));
+	else if (WEXITSTATUS(status) == NOT_INVOKED || WEXITSTATUS(status) == NOT_FOUND)
+		send_exit(fd, STREAM_FAILED, WEXITSTATUS(status) == NOT_FOUND ? 127 : 126);
 	else
 		send_exit(fd, STREAM_EXITED, (uint32_t)WEXITSTATUS(status));
 }
@@ -350,10 +375,7 @@ static void tree_dotdot(int fd)
 
 static void tree_refused(int fd)
 {
-	struct stream_error e = { .code = ENOENT, .stage = PROTOCOL_STAGE_COPY_PATH };
-	uint8_t frame[STREAM_FIXED_MAX];
-
-	send_frame(fd, frame, stream_error_frame(&e, frame));
+	refuse(fd, ENOENT, PROTOCOL_STAGE_COPY_PATH);
 }
 
 static const struct {

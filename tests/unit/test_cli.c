@@ -152,9 +152,19 @@ static void test_exit_codes(void **state)
 	assert_string_equal(t.err, "err\n");
 	assert_int_equal(sh("$ctl exec box true </dev/null"), 0);
 	assert_int_equal(sh("$ctl exec -- no-such-program </dev/null"), 127);
+	assert_non_null(strstr(t.err, "no-such-program is not there"));
 	assert_int_equal(sh("$ctl exec -- / </dev/null"), 126);
+	assert_non_null(strstr(t.err, "/ is there and cannot be run"));
+	assert_int_equal(sh("$ctl exec -- sh -c 'exit 127' </dev/null"), 127);
+	assert_string_equal(t.err, ""); /* the command's own */
 	assert_int_equal(sh("$ctl exec -- sh -c 'kill -9 $$' </dev/null"), 137);
+	assert_int_equal(sh("$ctl exec -u stranger -- true </dev/null"), 125);
+	assert_non_null(strstr(t.err, "user stranger: the guest has none of that name"));
+	assert_int_equal(sh("$ctl exec -w /nowhere -- true </dev/null"), 125);
+	assert_non_null(strstr(t.err, "folder /nowhere in the guest: No such"));
 	assert_int_equal(sh("$ctl exec </dev/null"), 125);
+	assert_int_equal(sh("$ctl exec make </dev/null"), 125);
+	assert_non_null(strstr(t.err, "sandboxctl exec -- make"));
 	assert_int_equal(sh("$ctl exec -- printf '%s' $'\\xff' </dev/null"), 125);
 	assert_int_equal(sh("$ctl exec -e A=$'\\xff' -- true </dev/null"), 125);
 	assert_int_equal(sh("$ctl exec nobody -- true"), 125);
@@ -301,6 +311,12 @@ static void test_copy_out(void **state)
 		sh("$ctl cp box:tree into && ls -A into into/tree | grep -c sandboxctl-cp"),
 		1); /* nothing left over */
 	assert_int_equal(sh("$ctl cp box:refused ."), 1);
+	assert_non_null(strstr(t.err, "refused in the guest: "));
+	assert_int_equal(
+		/* As root a device would else be replaced by a file. */
+		sh("mkdir -p special/tree && mkfifo special/tree/a && $ctl cp box:tree special; "
+		   "test -p special/tree/a && rm -r special"),
+		0);
 	assert_int_equal(sh("$ctl cp a b"), 2);
 	assert_int_equal(sh("$ctl cp box:a box:b"), 2);
 	stop_fake();

@@ -171,7 +171,7 @@ static int receive(struct copy *c, const struct place *place, int proc_fd, int s
 		.on_left_out = note_left_out,
 		.data = c };
 	struct copy_sink *sink = NULL;
-	int r = copy_wire_init(wire, stream_fd, err);
+	int r = copy_wire_init(wire, stream_fd, c->source.path, err);
 
 	if (place->name[0])
 		sink_options.top_name = place->name;
@@ -234,7 +234,7 @@ static int copy_in(struct copy *c, int proc_fd)
 		c->in, &c->sandbox, copy_request(c, "copy_in", path, flags), NULL, &stream_fd);
 	if (code)
 		return code;
-	r = copy_wire_init(&wire, stream_fd, &err);
+	r = copy_wire_init(&wire, stream_fd, path, &err);
 	if (r == 0)
 		r = copy_source_send(&wire, place.folder_fd, proc_fd, place.name, place.name,
 			&source_options, &err);

@@ -10,6 +10,21 @@ static const struct option_def options[] = {
 	OPTIONS_COMMON,
 };
 
+static int no_command(const struct invocation *in)
+{
+	const struct options *o = &in->options;
+	char quoted[300];
+	struct err err = {};
+
+	err_set(&err, -EINVAL, "exec needs a command");
+	if (o->word_count)
+		err_next_step(&err, "if %.100s is the command: sandboxctl exec -- %s", o->words[0],
+			report_shell_quote(o->words[0], quoted, sizeof(quoted)));
+	else
+		err_next_step(&err, "sandboxctl exec [NAME] -- CMD ...; a shell: sandboxctl shell");
+	return report_usage(in, &err);
+}
+
 static int run(struct invocation *in)
 {
 	const struct options *o = &in->options;
@@ -23,14 +38,10 @@ static int run(struct invocation *in)
 		.no_stdin = options_flag(o, "no-stdin"),
 	};
 	struct target target;
-	struct err err = {};
 	int code;
 
-	if (!o->command_count) {
-		err_set(&err, -EINVAL, "exec needs a command");
-		err_next_step(&err, "sandboxctl exec [NAME] -- CMD ...; a shell: sandboxctl shell");
-		return report_usage(in, &err);
-	}
+	if (!o->command_count)
+		return no_command(in);
 	code = target_find_word(in, 0, &target);
 	return code ? code : guest_exec_run(in, &target, &exec);
 }

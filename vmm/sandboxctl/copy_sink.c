@@ -121,11 +121,28 @@ static void times_of(int64_t mtime_ns, struct timespec times[2])
 	times[1] = (struct timespec){ .tv_sec = s, .tv_nsec = ns };
 }
 
+/* A regular file and a link give way to what is copied; a device, a pipe or a socket is nothing that a copy may replace. */
+static int check_replaced(struct copy_sink *s, struct err *err)
+{
+	_cleanup_close_ int fd = tree_open_child(&s->tree, folder_fd(s), s->entry.name);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ||
+		S_ISDIR(st.st_mode))
+		return 0;
+	return err_set(err, -EEXIST,
+		"writing %.255s: a device, pipe or socket has that name here, and is not replaced",
+		s->entry.name);
+}
+
 /* The temporary takes its final name. Its own failure leaves the temporary to drop_temporary(). */
 static int publish(struct copy_sink *s, struct err *err)
 {
-	int r = tree_rename(&s->tree, folder_fd(s), s->temporary, folder_fd(s), s->entry.name, 0);
+	int r = check_replaced(s, err);
 
+	if (r < 0)
+		return r;
+	r = tree_rename(&s->tree, folder_fd(s), s->temporary, folder_fd(s), s->entry.name, 0);
 	if (r < 0)
 		return failed(s, r, "writing", err);
 	s->temporary[0] = '\0';

@@ -11,9 +11,11 @@
 #include "vmm/base/fdio.h"
 #include "vmm/sandboxctl/session.h"
 
-int copy_wire_init(struct copy_wire *w, int fd, struct err *err)
+int copy_wire_init(struct copy_wire *w, int fd, const char *guest_path, struct err *err)
 {
-	*w = (struct copy_wire){ .fd = fd, .payload = malloc(PROTOCOL_PAYLOAD_MAX) };
+	*w = (struct copy_wire){
+		.fd = fd, .payload = malloc(PROTOCOL_PAYLOAD_MAX), .guest_path = guest_path
+	};
 	if (!w->payload)
 		return err_set(err, -ENOMEM, "no memory for a copy");
 	return fdio_set_nonblocking(fd, true);
@@ -72,7 +74,12 @@ static int take_error(const struct copy_wire *w, struct err *err)
 
 	if (!stream_error_decode(w->payload, w->head.len, &e))
 		return err_set(err, -EPROTO, "the guest's error is not understood");
-	return session_error_text((int)e.code, e.stage, err);
+	session_error_text((int)e.code, e.stage, err);
+	if (w->guest_path)
+		err_prefix(err, -(int)e.code, "%.200s in the guest", w->guest_path);
+	if (e.code == EACCES || e.code == EPERM)
+		err_next_step(err, "--user root copies with the rights of the guest's root");
+	return -(int)e.code;
 }
 
 int copy_wire_next(struct copy_wire *w, struct err *err)

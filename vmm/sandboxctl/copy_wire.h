@@ -17,9 +17,12 @@ struct copy_wire {
 	struct stream_exit exit;
 	struct protocol_head head; /* of the frame that copy_wire_next() gave */
 	uint8_t *payload; /* PROTOCOL_PAYLOAD_MAX */
+	const char *
+		guest_path; /* for messages: which of the guest's files was asked for; may be NULL */
 };
 
-int copy_wire_init(struct copy_wire *w, int fd, struct err *err);
+/* guest_path is borrowed. */
+int copy_wire_init(struct copy_wire *w, int fd, const char *guest_path, struct err *err);
 void copy_wire_finish(struct copy_wire *w);
 
 /* The next frame into head and payload: 1; 0 once EXIT came. ERROR and a lost stream are errors. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "guest-agent/protocol/messages.h"
 #include "vmm/base/array.h"
 #include "vmm/sandboxctl/terminal.h"
 #include "vmm/supervisor/registry.h"
@@ -166,11 +167,43 @@ static int report_lost(const struct invocation *in, const struct target *target)
 	return report_failure(in, (struct failure){ EXIT_GENERAL, "lost", "guest" }, &err);
 }
 
+/* 126 and 127 look like the command's own: what was not run is named. exec: NULL for the main command. */
+static int report_not_run(const struct invocation *in, const struct target *target,
+	const struct guest_exec *exec, int code)
+{
+	const char *word = !exec ? "its command" : exec->argv ? exec->argv[0] : "its shell";
+	struct err err = {};
+
+	err_set(&err, code == EXIT_NOT_FOUND ? -ENOENT : -EACCES, "sandbox %s: %.200s %s",
+		target->name, word,
+		code == EXIT_NOT_FOUND ? "is not there" : "is there and cannot be run");
+	(void)report_failure(in, (struct failure){ EXIT_GENERAL, "not-run", "guest" }, &err);
+	return code;
+}
+
+/* What the guest refused, by the words that were given here. */
+static void name_refused(
+	const struct guest_exec *exec, const struct session_result *result, struct err *err)
+{
+	if (!exec)
+		return;
+	if (result->stage == PROTOCOL_STAGE_USER)
+		err_set(err, err->code, "user %.64s: %s", exec->user ? exec->user : "sandbox",
+			result->value == ENOENT ? "the guest has none of that name"
+						: strerror(result->value));
+	else if (result->stage == PROTOCOL_STAGE_FOLDER)
+		err_set(err, err->code, "folder %.300s in the guest: %s",
+			exec->folder ? exec->folder : SPEC_WORKSPACE_TARGET,
+			strerror(result->value));
+}
+
 static int result_code(const struct invocation *in, const struct target *target,
-	const struct session_result *result, const struct err *err)
+	const struct guest_exec *exec, const struct session_result *result, struct err *err)
 {
 	switch (result->end) {
 	case SESSION_EXITED:
+		return result->not_run ? report_not_run(in, target, exec, result->value)
+				       : result->value;
 	case SESSION_INTERRUPTED:
 		return result->value;
 	case SESSION_DETACHED:
@@ -178,6 +211,7 @@ static int result_code(const struct invocation *in, const struct target *target,
 			target->name, target->name);
 		return EXIT_OK;
 	case SESSION_REFUSED:
+		name_refused(exec, result, err);
 		return report_failure(
 			in, (struct failure){ EXIT_GENERAL, "refused", "guest" }, err);
 	case SESSION_LOST:
@@ -186,15 +220,15 @@ static int result_code(const struct invocation *in, const struct target *target,
 	return EXIT_GENERAL;
 }
 
-static int run_session(const struct invocation *in, const struct target *target, int fd,
-	const struct session_options *options)
+static int run_session(const struct invocation *in, const struct target *target,
+	const struct guest_exec *exec, int fd, const struct session_options *options)
 {
 	struct session_result result = {};
 	struct err err = {};
 
 	if (session_run(fd, options, &result, &err) < 0)
 		return report_general(in, "terminal", &err);
-	return result_code(in, target, &result, &err);
+	return result_code(in, target, exec, &result, &err);
 }
 
 int guest_exec_run(
@@ -211,7 +245,7 @@ int guest_exec_run(
 		code = check_words(in, exec);
 	if (!code)
 		code = target_call(in, target, exec_request(exec, tty), NULL, &fd);
-	return code ? code : run_session(in, target, fd, &options);
+	return code ? code : run_session(in, target, exec, fd, &options);
 }
 
 static int load_record(const struct invocation *in, const struct target *target, struct record *ret)
@@ -239,7 +273,7 @@ int guest_attach(const struct invocation *in, const struct target *target, bool 
 	document_set_text(request, "op", "attach");
 	set_size(request);
 	code = target_call(in, target, request, NULL, &fd);
-	return code ? code : run_session(in, target, fd, &options);
+	return code ? code : run_session(in, target, NULL, fd, &options);
 }
 
 int guest_attach_or_shell(const struct invocation *in, const struct target *target, bool raw)

@@ -214,6 +214,7 @@ static void take_exit(struct session *s, const uint8_t *payload, size_t len)
 		return;
 	}
 	end(s, SESSION_EXITED, (e.kind == STREAM_SIGNALLED ? 128 : 0) + (int)(e.value & 0xff));
+	s->result.not_run = e.kind == STREAM_FAILED;
 }
 
 int session_error_text(int code, unsigned int stage, struct err *err)
@@ -234,6 +235,7 @@ static void take_error(struct session *s, const uint8_t *payload, size_t len)
 	}
 	session_error_text((int)e.code, e.stage, &s->error);
 	end(s, SESSION_REFUSED, (int)e.code);
+	s->result.stage = e.stage;
 }
 
 static void take_frame(struct session *s, const struct protocol_head *head, const uint8_t *payload)

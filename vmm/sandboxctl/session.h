@@ -34,6 +34,8 @@ enum session_end {
 struct session_result {
 	enum session_end end;
 	int value;
+	bool not_run; /* SESSION_EXITED with 126 or 127: the guest could not run the command at all */
+	unsigned int stage; /* of SESSION_REFUSED: enum protocol_stage */
 };
 
 /* stream_fd is borrowed, and left non-blocking. -errno: our own failure (no terminal, no memory). */
