@@ -49,6 +49,8 @@ static int run(struct invocation *in)
 	ports = document_child(status, "ports");
 	if (in->json)
 		return report_document("PortList", ports_document(status, ports));
+	if (document_count(ports) && !document_child(status, "supervisor_pid"))
+		fprintf(stderr, "sandbox %s is not running; when it is:\n", target.name);
 	print_ports(status, ports);
 	return EXIT_OK;
 }

@@ -115,11 +115,11 @@ static int start_now(const struct invocation *in, struct start_plan *plan, bool 
 	if (sandbox_clean_stale(&plan->paths, plan->spec.name, &err) < 0 && err.code != -ENOENT)
 		return report_general(in, "prepare", &err);
 	plan->spec.await_attach = attach_wanted(in, plan);
-	start_note_path(in, &plan->spec);
 	start_note_open_files(in);
 	code = start_launch(in, plan, &status);
 	if (code)
 		return code;
+	start_note_path(in, &plan->spec);
 	start_announce(in, status);
 	return join(in, plan);
 }

@@ -102,7 +102,8 @@ static int print_status(const struct document *status)
 	print_shares(status);
 	print_linked_outside(status);
 	print_ports(status);
-	print_isolation(status);
+	if (document_child(status, "supervisor_pid")) /* what has ended is isolated by nothing */
+		print_isolation(status);
 	return EXIT_OK;
 }
 

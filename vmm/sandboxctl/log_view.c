@@ -106,37 +106,52 @@ static int follow(const struct target *target, struct view *v)
 	return r;
 }
 
-static int no_log(const struct target *target, const char *file, struct err *err)
+static bool has_command(const struct target *target)
 {
 	struct record record;
+	bool has = true;
 
-	err_set(err, -ENOENT, "sandbox %s: there is no %s yet", target->name, file);
 	record_init(&record);
-	if (strcmp(file, "session.log") == 0 &&
-		registry_load(&target->paths, target->name, &record, NULL) == 0 &&
-		!record.spec.command[0]) {
-		err_set(err, -ENOENT, "sandbox %s has no main command, and so no output of one",
-			target->name);
-		err_next_step(err, "the guest kernel's: sandboxctl console %s", target->name);
-	}
+	if (registry_load(&target->paths, target->name, &record, NULL) == 0)
+		has = record.spec.command[0] != NULL;
 	record_finish(&record);
+	return has;
+}
+
+static bool is_empty(int fd)
+{
+	struct stat s;
+
+	return fd < 0 ? errno == ENOENT : fstat(fd, &s) == 0 && s.st_size == 0;
+}
+
+/* The log of the main command where there is no such command: empty for ever. */
+static int no_output(const struct target *target, struct err *err)
+{
+	err_set(err, -ENOENT, "sandbox %s has no main command, and so no output of one",
+		target->name);
+	err_next_step(err, "the guest kernel's: sandboxctl console %s", target->name);
 	return -ENOENT;
 }
 
 static int open_log(const struct target *target, const char *file, int *ret_fd, struct err *err)
 {
+	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
-	int fd, r = paths_of_state(&target->paths, target->name, file, path, err);
+	int error, r = paths_of_state(&target->paths, target->name, file, path, err);
 
 	if (r < 0)
 		return r;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 && errno == ENOENT)
-		return no_log(target, file, err);
+	error = errno;
+	if (strcmp(file, "session.log") == 0 && is_empty(fd) && !has_command(target))
+		return no_output(target, err);
+	if (fd < 0 && error == ENOENT)
+		return err_set(err, -ENOENT, "sandbox %s: there is no %s yet", target->name, file);
 	if (fd < 0)
 		return err_set(
-			err, -errno, "sandbox %s: %s: %s", target->name, file, strerror(errno));
-	*ret_fd = fd;
+			err, -error, "sandbox %s: %s: %s", target->name, file, strerror(error));
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 

@@ -105,6 +105,8 @@ int start_replace(const struct invocation *in, const struct start_plan *plan)
 	struct err err = {};
 	int r;
 
+	if (!plan->exists)
+		return 0;
 	report_progress(in, "ending the old %s", plan->spec.name);
 	r = sandbox_stop(
 		&plan->paths, plan->spec.name, START_GRACE_MS, "replaced by start --fresh", &err);

@@ -141,6 +141,18 @@ static int check_place(const char *path, const struct ancestry *share,
 	return 0;
 }
 
+static int not_entered(int fd, const char *path, struct err *err)
+{
+	struct stat st;
+
+	err_set(err, -EACCES, "share %s: you may not enter it", path);
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid())
+		err_next_step(err, "it is yours: chmod u+rwx gives you what is missing");
+	else
+		err_next_step(err, "share a project folder of your own");
+	return -EACCES;
+}
+
 int share_check_root(const char *path, const struct share_place *places, size_t count,
 	struct share_root *ret, struct err *err)
 {
@@ -151,7 +163,9 @@ int share_check_root(const char *path, const struct share_place *places, size_t 
 
 	if (fd < 0)
 		return err_set(err, -errno, "share %s: %s", path, strerror(errno));
-	r = read_ancestry(fd, &share);
+	r = faccessat(fd, ".", X_OK, AT_EACCESS) < 0 ? -errno : read_ancestry(fd, &share);
+	if (r == -EACCES)
+		return not_entered(fd, path, err);
 	if (r < 0)
 		return err_set(err, r, "share %s: its parents cannot be looked at: %s", path,
 			strerror(-r));

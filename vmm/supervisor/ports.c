@@ -37,9 +37,16 @@ static int explain(const struct spec_port *port, int code, struct err *err)
 {
 	char who[64];
 
-	if (code != -EADDRINUSE)
-		return err_set(err, code, "port %s:%u: %s", port->address, port->host_port,
+	if (code != -EADDRINUSE) {
+		err_set(err, code, "port %s:%u: %s", port->address, port->host_port,
 			strerror(-code));
+		if (code == -EACCES && port->host_port < 1024)
+			err_next_step(err, "ports below 1024 are root's: -p %u:%u",
+				port->host_port + 8000u, port->guest_port);
+		if (code == -EADDRNOTAVAIL)
+			err_next_step(err, "no interface of this host has that address: ip addr");
+		return code;
+	}
 	if (process_find_listener(port->host_port, who, sizeof(who)))
 		err_set(err, code, "port %s:%u: %s has it", port->address, port->host_port, who);
 	else
