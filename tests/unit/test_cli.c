@@ -400,6 +400,8 @@ static void test_json_forms(void **state)
 	assert_int_equal(sh("$ctl status --json"), 0);
 	assert_non_null(strstr(t.out, "\"kind\": \"Sandbox\""));
 	assert_non_null(strstr(t.out, "\"name\": \"box\""));
+	/* The fake says that it was started in 1970: age is not told by the wall clock. */
+	assert_int_equal(sh("$ctl status --json | grep -E '\"uptime_s\": [0-9]{1,3},'"), 0);
 	assert_int_equal(sh("$ctl ls --json"), 0);
 	assert_non_null(strstr(t.out, "\"kind\": \"SandboxList\""));
 	assert_int_equal(sh("$ctl ls -q; $ctl list --quiet"), 0);
@@ -408,6 +410,11 @@ static void test_json_forms(void **state)
 	assert_int_equal(sh("$ctl ports --json"), 0);
 	assert_string_equal(t.out,
 		"{\n  \"apiVersion\": \"sandboxctl/v1\",\n  \"kind\": \"PortList\",\n  \"data\": []\n}\n");
+	/* One document, however many names. */
+	assert_int_equal(
+		sh("$ctl stop nobody nobody2 --json | jq -r '.kind, .data.error, (.data.failures | length)'"),
+		0);
+	assert_string_equal(t.out, "Error\nno-such-sandbox\n2\n");
 	assert_int_equal(sh("$ctl version --json --wat"), 2);
 	assert_non_null(strstr(t.out, "\"error\": \"usage\""));
 	stop_fake();

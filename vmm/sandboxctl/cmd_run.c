@@ -4,13 +4,16 @@
  * its exit code are exactly those of exec, and nothing it writes is kept.
  */
 #include <errno.h>
+#include <signal.h>
 
+#include "vmm/base/array.h"
 #include "vmm/sandboxctl/guest_exec.h"
 #include "vmm/sandboxctl/start_run.h"
 #include "vmm/sandboxctl/terminal.h"
 #include "vmm/supervisor/start.h"
 
-#define NAME_TRIES 8
+/* The signal that asked us to end, while no session has them. What was begun is removed all the same. */
+static volatile sig_atomic_t interrupted;
 
 static const struct option_def options[] = {
 	OPTIONS_SPEC,
@@ -50,6 +53,22 @@ static int run_command(const struct invocation *in, const struct start_plan *pla
 	return guest_exec_run(in, &target, &exec);
 }
 
+static void note_interrupt(int number)
+{
+	interrupted = number;
+}
+
+/* Without SA_RESTART: a start that is waited for ends at once. What is ignored (nohup) stays so. */
+static void catch_interrupts(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction action = { .sa_handler = note_interrupt }, before;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+}
+
 static int start_and_run(const struct invocation *in, struct start_plan *plan)
 {
 	int removal, code = start_check_kvm(in, &plan->paths);
@@ -57,12 +76,15 @@ static int start_and_run(const struct invocation *in, struct start_plan *plan)
 
 	if (code)
 		return code;
+	catch_interrupts();
 	code = start_launch(in, plan, NULL);
-	if (!code)
+	if (!code && !interrupted)
 		code = run_command(in, plan);
 	(void)terminal_block_signals(
 		&before); /* an impatient ctrl-C must not leave the machine behind */
 	removal = remove_sandbox(in, plan);
+	if (interrupted)
+		return EXIT_SIGNAL_BASE + interrupted;
 	return code ? code : removal;
 }
 

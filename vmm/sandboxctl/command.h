@@ -26,12 +26,16 @@ enum exit_code {
 	EXIT_SIGNAL_BASE = 128,
 };
 
+struct document;
+
 struct invocation {
 	const struct command *command;
 	struct options options;
 	enum color color;
 	bool json;
 	const char *program; /* argv[0] */
+	/* A verb over several names: what fails is kept here, for one document at the end. NULL: each is printed at once. */
+	struct document *failures;
 };
 
 enum command_words {

@@ -63,19 +63,36 @@ static int call_words(struct each *e)
 	return e->code;
 }
 
+/* One document, whatever became of each: of kind Error with the first failure's fields, and with all of them. */
+static int report_each(const struct each *e)
+{
+	const struct document *failures = e->in->failures;
+	struct document *d = document_count(failures) ? document_copy(document_at(failures, 0))
+						      : document_object();
+	int code;
+
+	document_set_child(d, "names", document_copy(e->done));
+	if (document_count(failures))
+		document_set_child(d, "failures", document_copy(failures));
+	code = report_document(document_count(failures) ? "Error" : "Ended", d);
+	return e->code ? e->code : code;
+}
+
 int ending_each(const struct invocation *in, ending_fn *fn, void *data)
 {
-	struct each e = { .in = in, .fn = fn, .data = data, .done = document_list() };
-	struct document *d;
-	int code = options_flag(&in->options, "all") ? call_all(&e) : call_words(&e);
+	struct invocation kept = *in;
+	struct each e = { .in = &kept, .fn = fn, .data = data, .done = document_list() };
+	int code;
 
-	if (!in->json || code) {
-		document_destroy(e.done);
-		return code;
+	kept.failures = in->json ? document_list() : NULL;
+	code = options_flag(&in->options, "all") ? call_all(&e) : call_words(&e);
+	if (in->json) {
+		e.code = code;
+		code = report_each(&e);
+		document_destroy(kept.failures);
 	}
-	d = document_object();
-	document_set_child(d, "names", e.done);
-	return report_document("Ended", d);
+	document_destroy(e.done);
+	return code;
 }
 
 int ending_grace(const struct invocation *in, uint64_t *ret_ms, struct err *err)

@@ -45,7 +45,7 @@ static void print_failure_text(
 		fprintf(stderr, "  %s\n", terminal_filter_text(err->next_step, text, sizeof(text)));
 }
 
-static void print_failure_json(const struct failure *failure, const struct err *err)
+static struct document *failure_document(const struct failure *failure, const struct err *err)
 {
 	struct document *data = document_object(), *steps = document_list();
 
@@ -56,13 +56,15 @@ static void print_failure_json(const struct failure *failure, const struct err *
 	document_set_text(data, "reason", err->code ? strerrorname_np(-err->code) : NULL);
 	document_set_child(data, "next_steps", steps);
 	document_set_text(data, "stage", failure->stage);
-	report_document("Error", data);
+	return data;
 }
 
 int report_failure(const struct invocation *in, struct failure failure, const struct err *err)
 {
-	if (in->json)
-		print_failure_json(&failure, err);
+	if (in->json && in->failures)
+		document_append(in->failures, failure_document(&failure, err));
+	else if (in->json)
+		report_document("Error", failure_document(&failure, err));
 	else
 		print_failure_text(in, &failure, err);
 	return in->command && in->command->guest_exit ? EXIT_OURS : (int)failure.code;

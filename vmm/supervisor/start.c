@@ -155,7 +155,7 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 	size_t size = 0;
 	ssize_t n;
 
-	while ((n = getline(&line, &size, pipe)) > 0) {
+	while ((errno = 0, n = getline(&line, &size, pipe)) > 0) {
 		_cleanup_json_ json_t *json = NULL;
 		int r = json_parse_object(
 			line, (size_t)n, CONTROL_MESSAGE_MAX, "progress", &json, err);
@@ -165,6 +165,8 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 		if (r)
 			return r < 0 ? r : 0;
 	}
+	if (errno == EINTR)
+		return err_set(err, -EINTR, "sandbox %s: its start was interrupted", spec->name);
 	err_set(err, -EPIPE, "sandbox %s: its supervisor ended without a word", spec->name);
 	err_next_step(err, "see supervisor.log in the state folder of the sandbox");
 	return -EPIPE;
