@@ -185,10 +185,16 @@ static json_t *time_or_null(uint64_t unix_s)
 
 static uint64_t uptime(const struct record *record, bool alive)
 {
-	uint64_t now = (uint64_t)time(NULL);
+	long ticks = sysconf(_SC_CLK_TCK);
+	struct timespec now;
+	uint64_t began;
 
-	return alive && record->started_at && now > record->started_at ? now - record->started_at
-								       : 0;
+	/* By the supervisor's own start since this boot: a wall clock that was set says nothing about age. */
+	if (!alive || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &now) < 0)
+		return 0;
+	began = record->supervisor.start_ticks / (uint64_t)ticks;
+	return record->supervisor.pid && (uint64_t)now.tv_sec > began ? (uint64_t)now.tv_sec - began
+								      : 0;
 }
 
 static void add_session(json_t *data, const struct record *record, const struct status_live *live)

@@ -52,6 +52,8 @@
 #define CHILD_LOG_CAP	   (64 * 1024)
 #define TAIL_MAX	   160
 #define GROUP_WAIT_MS	   5000
+#define CLOCK_STEP_NS                                                                              \
+	500000000 /* a wall clock that moved this far from the monotonic one was set, or slept */
 
 enum phase { PHASE_UP, PHASE_ASK, PHASE_TERM, PHASE_KILL, PHASE_GIVE_UP };
 
@@ -83,6 +85,7 @@ struct supervisor {
 	struct status_live live;
 	size_t workspace_share; /* its number among the VMM's shares; the user's others follow */
 	uint64_t heard_ms;
+	int64_t clock_offset_ns; /* of the host's wall clock, when the guest was last told */
 	uint32_t next_id;
 	enum phase phase;
 	bool faulted, ready, attached_once, session_ended;
@@ -429,10 +432,30 @@ static void take_vmm_event(struct supervisor *s, const struct event *e)
 
 static void drain_events(struct child *c);
 
+static int64_t ns_of(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+/* The guest's clock goes on from what it was told; a host that slept or was set knows better. */
+static void tell_time(struct supervisor *s, bool always)
+{
+	struct timespec wall, monotonic;
+	int64_t offset_ns, moved_ns;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	offset_ns = ns_of(&wall) - ns_of(&monotonic);
+	moved_ns = offset_ns - s->clock_offset_ns;
+	if (!always && moved_ns < CLOCK_STEP_NS && moved_ns > -CLOCK_STEP_NS)
+		return;
+	if (link_control_time(s->processes.control_fd, (uint64_t)ns_of(&wall), NULL) == 0)
+		s->clock_offset_ns = offset_ns;
+}
+
 static void guest_is_ready(struct supervisor *s, const struct event *e)
 {
 	struct err err = {};
-	struct timespec now;
 
 	if (s->ready || s->phase != PHASE_UP)
 		return;
@@ -454,10 +477,7 @@ static void guest_is_ready(struct supervisor *s, const struct event *e)
 	loop_timer_set(s->ready_timer, 0);
 	if (!change(s, LIFECYCLE_AGENT_READY))
 		return;
-	/* WELCOME's time is as old as the boot took. */
-	clock_gettime(CLOCK_REALTIME, &now);
-	link_control_time(s->processes.control_fd,
-		(uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, NULL);
+	tell_time(s, true); /* WELCOME's is as old as the boot took */
 	if (s->record.spec.command[0]) {
 		if (operation_start_session(s->processes.control_fd, &s->record.spec, &err) < 0) {
 			set_reason(s, "the command could not be started: %.180s", err.text);
@@ -511,6 +531,8 @@ static void take_health(struct supervisor *s, const struct event *e)
 	s->live.disk_free_kib = e->value[3];
 	s->live.degraded_bits = e->value[4];
 	s->live.processes = e->value[5];
+	if (s->ready && s->phase == PHASE_UP)
+		tell_time(s, false);
 }
 
 /* The guest's word, passed on as such. */
