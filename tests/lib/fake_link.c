@@ -2,7 +2,8 @@
 /*
  * A sandbox-link without a guest, for tests of the supervisor: says that it is isolated and the agent ready, answers EXEC by
  * STARTED and EXIT 7, makes a main command end with code 3 at once, and turns SHUTDOWN into a byte for fake_vmm. Named
- * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up. Ends by itself after a minute.
+ * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up; "long*" its command ends with the guest, which
+ * takes a second to go. Ends by itself after a minute.
  */
 #include <errno.h>
 #include <poll.h>
@@ -48,8 +49,16 @@ static void answer_exec(int fd)
 	fdio_write_full(fd, frame, len);
 }
 
-static bool take_request(int control, int vsock, int event)
+/* A guest that powers off: what ran in it is lost before the machine ends. */
+static void end_slowly(int event)
 {
+	say(event, EVENT_SESSION_ENDED, LINK_SESSION_FAILED, 0);
+	sleep(1);
+}
+
+static bool take_request(const char *name, int control, int vsock, int event)
+{
+	bool lasts = strncmp(name, "long", 4) == 0;
 	static uint8_t packet[LINK_CONTROL_HEAD + LINK_CONTROL_BODY_MAX];
 	struct link_request request;
 	int fds[1] = { -1 };
@@ -58,9 +67,11 @@ static bool take_request(int control, int vsock, int event)
 
 	if (n <= 0 || !link_control_decode(packet, (size_t)n, &request))
 		return false;
+	if (request.op == LINK_OP_SHUTDOWN && lasts)
+		end_slowly(event);
 	if (request.op == LINK_OP_SHUTDOWN && write(vsock, "x", 1) < 0)
 		return false;
-	if (request.op == LINK_OP_SESSION_START)
+	if (request.op == LINK_OP_SESSION_START && !lasts)
 		say(event, EVENT_SESSION_ENDED, 3, 0);
 	if ((request.op == LINK_OP_EXEC || request.op == LINK_OP_SESSION_ATTACH) && count)
 		answer_exec(fds[0]);
@@ -98,7 +109,7 @@ int main(int argc, char **argv)
 	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0) {
 		if (fds[2].revents || fds[0].revents)
 			return 0;
-		if (fds[1].revents && !take_request(fds[1].fd, vsock, event))
+		if (fds[1].revents && !take_request(name, fds[1].fd, vsock, event))
 			return 0;
 	}
 	return 1;

@@ -522,6 +522,8 @@ static void test_what_errors_say(void **state)
 		{ "$ctl ls >/dev/full", "cannot write to stdout: No space", 1 },
 		{ "$ctl ls --json >/dev/full", "cannot write to stdout", 1 },
 		{ "$ctl cp --limit z box:a b", "--limit z: not a size", 2 },
+		{ "mkdir -p ../gone && cd ../gone && rmdir ../gone && $ctl status",
+			"the folder that you are in cannot be found", 1 },
 		{ "$ctl prune --yes && $ctl prune </dev/null", "nothing to remove", 0 },
 	};
 

@@ -402,6 +402,27 @@ static void test_time_is_up(void **state)
 	assert_ended("timed", LIFECYCLE_STOPPED, "timeout");
 }
 
+/* A command that the end of the machine takes along is not the reason of that end, and has no exit code. */
+static void test_time_is_up_for_a_command(void **state)
+{
+	static char *const command[] = { "make", NULL };
+	struct record record;
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	make_spec(&spec, "long-command", "ws");
+	spec.timeout_ms = 300;
+	assert_int_equal(spec_set_command(&spec, command, NULL), 0);
+	assert_int_equal(start(&spec, &err), 0);
+	spec_finish(&spec);
+	wait_gone("long-command");
+	load("long-command", &record);
+	assert_int_equal(record.exit_code, -1);
+	record_finish(&record);
+	assert_ended("long-command", LIFECYCLE_STOPPED, "timeout");
+}
+
 static void test_the_commands_end_ends_the_sandbox(void **state)
 {
 	static char *const command[] = { "make", NULL };
@@ -628,6 +649,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_starts_that_fail_say_why),
 		cmocka_unit_test(test_a_crash_has_its_own_reason),
 		cmocka_unit_test(test_time_is_up),
+		cmocka_unit_test(test_time_is_up_for_a_command),
 		cmocka_unit_test(test_the_commands_end_ends_the_sandbox),
 		cmocka_unit_test(test_a_taken_port_leaves_no_trace),
 		cmocka_unit_test(test_a_stop_while_it_boots),

@@ -127,11 +127,11 @@ static bool same_folder(const char *workspace, const struct spec_share *share)
 
 static int wrong_folder(const struct invocation *in, const struct record *record)
 {
-	char here[PATH_MAX] = "here", quoted[PATH_MAX + 8];
+	char here[PATH_MAX], quoted[PATH_MAX + 8];
 	struct err err = {};
 
 	if (!getcwd(here, sizeof(here)))
-		strcpy(here, "here");
+		strcpy(here, "a folder that is gone");
 	err_set(&err, -EEXIST, "sandbox %s belongs to %.150s, and this is %.150s",
 		record->spec.name, record->spec.workspace.host, here);
 	err_next_step(&err, "if you mean it: sandboxctl %s --workspace %s %s", in->command->name,

@@ -94,6 +94,15 @@ static void default_name(const struct paths *paths, struct project *ret)
 	registry_name_from(base, ret->name);
 }
 
+static int no_folder(const char *path, int code, struct err *err)
+{
+	if (strcmp(path, ".") != 0)
+		return err_set(err, -code, "%s: %s", path, strerror(code));
+	err_set(err, -code, "the folder that you are in cannot be found: %s", strerror(code));
+	err_next_step(err, "cd to one that is there, or name the sandbox and its --workspace");
+	return -code;
+}
+
 int project_find(const struct paths *paths, const char *path, struct project *ret, struct err *err)
 {
 	struct project p = {};
@@ -101,7 +110,7 @@ int project_find(const struct paths *paths, const char *path, struct project *re
 	int r;
 
 	if (!realpath(path, at))
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+		return no_folder(path, errno, err);
 	search(paths, at, &p);
 	r = take_folder(at, &p, err);
 	if (r < 0)

@@ -201,9 +201,12 @@ int registry_lock(
 			continue;
 		if (r != -EBUSY)
 			return err_set(err, r, "lock %s: %s", path, strerror(-r));
-		if (clock_monotonic_ms() >= end)
-			return err_set(err, -EBUSY,
-				"sandbox %s: it is running, or somebody works on it", name);
+		if (clock_monotonic_ms() >= end) {
+			err_set(err, -EBUSY, "sandbox %s: it is running, or somebody works on it",
+				name);
+			err_next_step(err, "sandboxctl status %s says which", name);
+			return -EBUSY;
+		}
 		sleep_ms(LOCK_POLL_MS);
 	}
 }

@@ -496,11 +496,14 @@ static void session_ended(struct supervisor *s, const struct event *e)
 
 	s->live.session_running = false;
 	s->session_ended = true;
-	s->record.exit_code = (int32_t)(e->value[0] & 0xff);
+	/* Lost with a machine that is ending, it has no code of its own. */
+	if (s->phase == PHASE_UP || (e->value[0] & 0xff) != LINK_SESSION_FAILED)
+		s->record.exit_code = (int32_t)(e->value[0] & 0xff);
 	json_object_set_new(event, "exit_code", json_integer(s->record.exit_code));
 	push_event(s, event);
 	save(s);
-	loop_timer_set(s->linger_timer, wait ? LATE_ATTACH_MS : ATTACHED_LINGER_MS);
+	if (s->phase == PHASE_UP) /* else what ends it already is the reason */
+		loop_timer_set(s->linger_timer, wait ? LATE_ATTACH_MS : ATTACHED_LINGER_MS);
 }
 
 static void stop_after_command(void *data)
