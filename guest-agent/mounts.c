@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "vmm/base/array.h"
@@ -91,15 +92,25 @@ static const char *cache_word(uint8_t cache)
 	return "mmap";
 }
 
-bool mount_share_options(const struct protocol_mount *mount, char *out, size_t size)
+bool mount_kernel_writes_late(const char *release)
+{
+	unsigned int major = 0, minor = 0;
+
+	return sscanf(release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 4));
+}
+
+bool mount_share_options(
+	const struct protocol_mount *mount, bool late_writes, char *out, size_t size)
 {
 	int len = 0;
 
 	switch ((enum protocol_mount_kind)mount->kind) {
 	case PROTOCOL_MOUNT_P9:
 		len = snprintf(out, size,
-			"trans=virtio,version=9p2000.L,msize=%u,cache=%s,access=user",
-			mount->msize ? mount->msize : MOUNT_P9_MSIZE, cache_word(mount->cache));
+			"trans=virtio,version=9p2000.L,msize=%u,cache=%s,access=user%s",
+			mount->msize ? mount->msize : MOUNT_P9_MSIZE, cache_word(mount->cache),
+			late_writes ? ",aname=late-writes" : "");
 		break;
 	case PROTOCOL_MOUNT_VIRTIOFS:
 	case PROTOCOL_MOUNT_BLOCK:
@@ -178,9 +189,18 @@ static int mount_disk(const struct protocol_mount *share, const char *path, unsi
 static int mount_by_kind(const struct protocol_mount *share, const char *path, unsigned long flags)
 {
 	char options[MOUNT_OPTIONS_MAX];
+	struct utsname kernel = {};
+	bool late_writes;
 
-	if (!mount_share_options(share, options, sizeof(options)))
+	(void)uname(&kernel);
+	late_writes = mount_kernel_writes_late(kernel.release);
+	if (!mount_share_options(share, late_writes, options, sizeof(options)))
 		return -ENAMETOOLONG;
+	/* The host need not wait half a minute to see what a program writes to a file that stays open. */
+	if (late_writes) {
+		(void)write_text("/proc/sys/vm/dirty_expire_centisecs", "100");
+		(void)write_text("/proc/sys/vm/dirty_writeback_centisecs", "100");
+	}
 	switch ((enum protocol_mount_kind)share->kind) {
 	case PROTOCOL_MOUNT_P9:
 		return mount(share->tag, path, "9p", flags, options) < 0 ? -errno : 0;

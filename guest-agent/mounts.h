@@ -14,8 +14,14 @@ int mounts_early(struct err *err);
 /* cgroup2 with its controllers handed down. False: not there. */
 bool mounts_cgroup(void);
 
+/*
+ * Whether a kernel of that release (uname(2)) writes to 9p files through its page cache and late (6.4 and later): the share's
+ * server has to know (vmm/devices/p9_server.h, P9_ANAME_LATE_WRITES). Pure.
+ */
+bool mount_kernel_writes_late(const char *release);
 /* The data of mount(2) for a share. False where it does not fit. Pure. */
-bool mount_share_options(const struct protocol_mount *mount, char *out, size_t size);
+bool mount_share_options(
+	const struct protocol_mount *mount, bool late_writes, char *out, size_t size);
 /* lower, upper, work of an overlay, with `,` and `:` and `\` in paths escaped. False where it does not fit. Pure. */
 bool mount_overlay_options(
 	const char *lower, const char *upper, const char *work, char *out, size_t size);

@@ -101,6 +101,12 @@ int p9_client_version(struct p9_client *client, uint32_t msize)
 
 int p9_client_attach(struct p9_client *client, uint32_t uid, uint32_t *ret_fid)
 {
+	return p9_client_attach_as(client, uid, "", ret_fid);
+}
+
+int p9_client_attach_as(
+	struct p9_client *client, uint32_t uid, const char *aname, uint32_t *ret_fid)
+{
 	uint32_t fid = p9_client_new_fid(client);
 	int r;
 
@@ -108,7 +114,7 @@ int p9_client_attach(struct p9_client *client, uint32_t uid, uint32_t *ret_fid)
 	bytes_put_u32(&client->request, fid);
 	bytes_put_u32(&client->request, P9_NOFID);
 	bytes_put_text(&client->request, "");
-	bytes_put_text(&client->request, "");
+	bytes_put_text(&client->request, aname);
 	bytes_put_u32(&client->request, uid);
 	r = p9_client_call(client);
 	if (r >= 0)

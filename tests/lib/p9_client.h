@@ -44,6 +44,8 @@ int64_t p9_client_raw(struct p9_client *client, const void *data, size_t size, s
 uint32_t p9_client_new_fid(struct p9_client *client);
 int p9_client_version(struct p9_client *client, uint32_t msize);
 int p9_client_attach(struct p9_client *client, uint32_t uid, uint32_t *ret_fid);
+int p9_client_attach_as(
+	struct p9_client *client, uint32_t uid, const char *aname, uint32_t *ret_fid);
 /* path: components with `/` between them; "": a clone. */
 int p9_client_walk(struct p9_client *client, uint32_t fid, const char *path, uint32_t *ret_fid);
 /* One component as given, bytes and all. */

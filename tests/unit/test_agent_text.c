@@ -114,17 +114,23 @@ static void test_share_options(void **state)
 	char text[MOUNT_OPTIONS_MAX], small[8];
 
 	(void)state;
-	assert_true(mount_share_options(&share, text, sizeof(text)));
+	assert_true(mount_share_options(&share, false, text, sizeof(text)));
 	assert_string_equal(
 		text, "trans=virtio,version=9p2000.L,msize=512000,cache=mmap,access=user");
 	share.msize = 8192;
 	share.cache = PROTOCOL_CACHE_LOOSE;
-	assert_true(mount_share_options(&share, text, sizeof(text)));
-	assert_string_equal(
-		text, "trans=virtio,version=9p2000.L,msize=8192,cache=loose,access=user");
-	assert_false(mount_share_options(&share, small, sizeof(small)));
+	assert_true(mount_share_options(&share, true, text, sizeof(text)));
+	assert_string_equal(text,
+		"trans=virtio,version=9p2000.L,msize=8192,cache=loose,access=user,aname=late-writes");
+	assert_false(mount_share_options(&share, false, small, sizeof(small)));
+	assert_true(mount_kernel_writes_late("6.12.117"));
+	assert_true(mount_kernel_writes_late("6.4.0-rc1"));
+	assert_true(mount_kernel_writes_late("10.1"));
+	assert_false(mount_kernel_writes_late("6.1.0-30-amd64"));
+	assert_false(mount_kernel_writes_late("5.15.0"));
+	assert_false(mount_kernel_writes_late(""));
 	share.kind = PROTOCOL_MOUNT_VIRTIOFS;
-	assert_true(mount_share_options(&share, small, sizeof(small)));
+	assert_true(mount_share_options(&share, false, small, sizeof(small)));
 	assert_string_equal(small, "");
 }
 

@@ -1038,30 +1038,42 @@ static uint32_t opened_version(
 static void test_what_the_guest_may_cache(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t fid, appending, other;
+	uint32_t fid, late_root;
 
 	share_dir_write(S("small"), "x");
 	share_dir_write(S("large"), "x");
 	assert_int_equal(truncate(S("large"), 1 << 20), 0);
 	assert_int_equal(stat_path(f, "large").qid.version, 0);
+	assert_int_equal(opened_version(f, "large", 0, &fid), 0);
+	assert_int_equal(opened_version(f, "large", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
+	assert_int_equal(
+		p9_client_attach_as(f->client, IDMAP_GUEST_ID, "late-writes", &late_root), 0);
+	assert_int_equal(truncate(S("large"), 1 << 20), 0);
+	assert_int_equal(stat_path(f, "large").qid.version, 0);
 	assert_int_equal(opened_version(f, "small", 0, &fid), 0);
-	assert_int_equal(opened_version(f, "small", O_9P_RDWR, &fid), 0);
+	assert_int_not_equal(opened_version(f, "small", O_9P_RDWR, &fid), 0);
 	assert_int_not_equal(opened_version(f, "large", 0, &fid), 0);
-	assert_int_equal(opened_version(f, "large", O_9P_RDWR, &fid), 0);
+	assert_int_not_equal(opened_version(f, "large", O_9P_RDWR, &fid), 0);
 	assert_int_not_equal(opened_version(f, "large", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
-	/* Beside late writes nothing appends by itself ... */
-	assert_int_equal(p9_client_write(f->client, fid, 0, "abcd", 4), 4);
-	assert_int_equal(opened_version(f, "large", O_9P_RDWR | O_9P_APPEND, &other), 0);
-	assert_int_equal(p9_client_write(f->client, other, 0, "AB", 2), 2);
-	assert_string_equal(share_dir_read(S("large")), "ABcd");
-	/* ... and beside what appends nothing is written late. */
-	assert_int_equal(opened_version(f, "small", O_9P_RDWR | O_9P_APPEND, &appending), 0);
-	assert_int_equal(opened_version(f, "small", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
-	assert_int_equal(p9_client_write(f->client, appending, 0, "1", 1), 1);
-	assert_int_equal(p9_client_write(f->client, appending, 0, "2", 1), 1);
-	assert_string_equal(share_dir_read(S("small")), "12");
-	assert_int_equal(p9_client_clunk(f->client, appending), 0);
-	assert_int_not_equal(opened_version(f, "small", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
+}
+
+/* Who appends: the host, for a client that says where from when it is sent; a client that writes late, itself. */
+static void test_appending(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t first, second, late_root;
+
+	share_dir_write(S("log"), "0");
+	opened_version(f, "log", O_9P_WRONLY | O_9P_APPEND, &first);
+	opened_version(f, "log", O_9P_WRONLY | O_9P_APPEND, &second);
+	assert_int_equal(p9_client_write(f->client, first, 1, "1", 1), 1);
+	assert_int_equal(p9_client_write(f->client, second, 1, "2", 1), 1);
+	assert_string_equal(share_dir_read(S("log")), "012");
+	assert_int_equal(
+		p9_client_attach_as(f->client, IDMAP_GUEST_ID, "late-writes", &late_root), 0);
+	opened_version(f, "log", O_9P_RDWR | O_9P_APPEND, &second);
+	assert_int_equal(p9_client_write(f->client, second, 1, "34", 2), 2);
+	assert_string_equal(share_dir_read(S("log")), "034");
 }
 
 /* The whole device, over a queue. */
@@ -1144,6 +1156,7 @@ int main(void)
 		TEST(test_bad_frames),
 		TEST(test_protected_files),
 		TEST(test_what_the_guest_may_cache),
+		TEST(test_appending),
 		TEST_EMPTY(test_device),
 	};
 

@@ -72,8 +72,6 @@ static void release(struct p9_fids *fids, struct p9_fid *fid)
 		close(fid->open_fd);
 		fids->open_count--;
 		handles_limit(fids->handles, fids->fds_max - fids->open_count);
-		fids->append_count -= fid->append;
-		fids->cached_count -= fid->cached && fid->writable;
 	}
 	if (fid->xattr) {
 		free(fid->xattr);
@@ -124,32 +122,14 @@ int p9_fids_may_open(struct p9_fids *fids)
 	return handles_limit(fids->handles, fids->fds_max - open) < 0 ? -EMFILE : 0;
 }
 
-void p9_fids_set_open(struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable, bool append,
-	bool cached, const struct tree_id *id)
+void p9_fids_set_open(
+	struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable, const struct tree_id *id)
 {
 	fid->open_fd = fd;
 	fid->writable = writable;
-	fid->append = append;
-	fid->cached = cached;
 	fid->id = *id;
 	fid->dir_position = 0;
 	fids->open_count++;
-	fids->append_count += append;
-	fids->cached_count += cached && writable;
-}
-
-bool p9_fids_have_open(const struct p9_fids *fids, const struct tree_id *id, bool append)
-{
-	if (!(append ? fids->append_count : fids->cached_count))
-		return false;
-	for (uint32_t i = 0; i < fids->used; i++) {
-		const struct p9_fid *fid = &fids->pool[i];
-
-		if (fid->open_fd >= 0 && (append ? fid->append : fid->cached && fid->writable) &&
-			tree_id_equal(&fid->id, id))
-			return true;
-	}
-	return false;
 }
 
 void p9_fids_mark_outside(struct p9_fids *fids, const struct tree_id *id)

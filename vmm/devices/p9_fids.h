@@ -37,8 +37,6 @@ struct p9_fid {
 	int open_fd;
 	uint8_t kind; /* enum p9_fid_kind */
 	bool writable;
-	bool append; /* open_fd has O_APPEND */
-	bool cached; /* the guest was told that it may cache it (p9_server.c, put_opened) */
 	bool outside; /* as a handle's, of open_fd's file */
 	struct tree_id id; /* of open_fd's file */
 };
@@ -49,7 +47,6 @@ struct p9_fids {
 	uint32_t *buckets;
 	uint32_t used, free, count;
 	uint32_t open_count, fds_max, xattr_count;
-	uint32_t append_count, cached_count; /* open fids of those kinds; cached: writable ones */
 };
 
 /* fds_max: of opened files and of handles together. What is open comes first: handles find their files again. */
@@ -64,11 +61,9 @@ void p9_fids_remove(struct p9_fids *fids, struct p9_fid *fid);
 
 /* Makes room for one more. -EMFILE where too many are open. May evict (handles_fd()). */
 int p9_fids_may_open(struct p9_fids *fids);
-/* Takes fd over where it gives 0. */
-void p9_fids_set_open(struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable, bool append,
-	bool cached, const struct tree_id *id);
-/* Whether a fid that is open on the file appends (append), or may write late what it cached (!append). */
-bool p9_fids_have_open(const struct p9_fids *fids, const struct tree_id *id, bool append);
+/* Takes fd over. */
+void p9_fids_set_open(
+	struct p9_fids *fids, struct p9_fid *fid, int fd, bool writable, const struct tree_id *id);
 void p9_fids_mark_outside(struct p9_fids *fids, const struct tree_id *id);
 /* Gives fid a buffer. -ENOSPC where there are too many. */
 int p9_fids_set_xattr(struct p9_fids *fids, struct p9_fid *fid, enum p9_fid_kind kind);

@@ -31,6 +31,7 @@ struct p9_server {
 	struct handles handles;
 	struct p9_fids fids;
 	bool coherent;
+	bool late_writes; /* P9_ANAME_LATE_WRITES */
 	uint32_t msize;
 	struct p9_server_counters counters;
 	/* of the request that is being served */
@@ -214,6 +215,9 @@ static int do_attach(struct p9_server *s, const struct p9_request *q, struct byt
 		return r;
 	}
 	p9_fids_set_handle(&s->fids, fid, handle);
+	if (q->other_name.len == strlen(P9_ANAME_LATE_WRITES) &&
+		!memcmp(q->other_name.data, P9_ANAME_LATE_WRITES, q->other_name.len))
+		s->late_writes = true;
 	return put_new_qid(s, 0, &stx, w);
 }
 
@@ -352,23 +356,18 @@ static int host_flags(uint32_t flags)
 
 /*
  * What the guest may cache of an opened file. Newer kernels (6.4 and later) read and write files whose qid version is 0
- * without their page cache, in requests of at most a page; others through it, in large requests, written at close at the
- * latest. So the version is not 0 where there is nothing that the host could have, and speed matters: files that were empty
- * when they were opened for writing, and large ones that are only read. A file that exists and is written in place (a
- * database), or small, or appended to, is always exact on both sides. Older kernels do not look at versions.
+ * without their page cache; others through it, in larger requests, written at close at the latest. Without their cache,
+ * they take no lock between finding the end of a file and appending there, so two programs that append lose lines: what can
+ * be written has another version. What is only read has not, and is exact, unless it is large, for the sake of speed.
+ * Older kernels do not look at versions.
  */
 static bool may_cache(struct p9_server *s, int flags, const struct statx *stx)
 {
-	struct tree_id id = tree_id(stx);
-
 	if (!s->coherent)
 		return true;
-	if (!S_ISREG(stx->stx_mode) || (flags & O_APPEND))
+	if (!S_ISREG(stx->stx_mode) || !s->late_writes)
 		return false;
-	if ((flags & O_ACCMODE) == O_RDONLY)
-		return stx->stx_size >= CACHED_BYTES_MIN;
-	/* Late writes may come through any fid of the file; through an appending one they would land at its end. */
-	return !stx->stx_size && !p9_fids_have_open(&s->fids, &id, true);
+	return (flags & O_ACCMODE) != O_RDONLY || stx->stx_size >= CACHED_BYTES_MIN;
 }
 
 /* iounit 0: as much as msize allows. */
@@ -377,22 +376,27 @@ static int put_opened(struct p9_server *s, struct p9_fid *fid, int fd, int flags
 {
 	struct tree_id id = tree_id(stx);
 	struct p9_qid qid = make_qid(s, stx);
-	bool cached = may_cache(s, flags, stx), append = flags & O_APPEND;
 
-	if (append && p9_fids_have_open(&s->fids, &id, false) && fcntl(fd, F_SETFL, 0) == 0)
-		append = false;
-	if (cached)
+	if (may_cache(s, flags, stx))
 		qid.version = version_of(stx);
-	p9_fids_set_open(&s->fids, fid, fd, (flags & O_ACCMODE) != O_RDONLY, append, cached, &id);
+	p9_fids_set_open(&s->fids, fid, fd, (flags & O_ACCMODE) != O_RDONLY, &id);
 	fid->outside = share_linked_outside(&s->share, stx);
 	p9_put_qid(w, &qid);
 	bytes_put_u32(w, 0);
 	return 0;
 }
 
+/* Late writes come through any fid of the file, each for its own place: through one that appends they would land elsewhere. */
+static int open_flags(const struct p9_server *s, const struct p9_request *q)
+{
+	int flags = host_flags(q->flags);
+
+	return s->late_writes ? flags & ~O_APPEND : flags;
+}
+
 static int do_lopen(struct p9_server *s, const struct p9_request *q, struct bytes_writer *w)
 {
-	int flags = host_flags(q->flags) & ~O_EXCL;
+	int flags = open_flags(s, q) & ~O_EXCL;
 	struct p9_fid *fid;
 	struct statx stx;
 	int fd, r = find_file(s, q->fid, &fid);
@@ -420,7 +424,7 @@ static int do_lopen(struct p9_server *s, const struct p9_request *q, struct byte
 
 static int do_lcreate(struct p9_server *s, const struct p9_request *q, struct bytes_writer *w)
 {
-	int flags = host_flags(q->flags);
+	int flags = open_flags(s, q);
 	struct share_user user;
 	struct p9_fid *fid;
 	struct statx stx;
@@ -1224,6 +1228,7 @@ void p9_server_reset(struct p9_server *s)
 	p9_fids_clear(&s->fids);
 	handles_clear(&s->handles);
 	s->msize = 0;
+	s->late_writes = false;
 }
 
 struct share *p9_server_share(struct p9_server *s)

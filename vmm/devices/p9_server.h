@@ -21,7 +21,14 @@
 #include "vmm/share/share.h"
 #include "vmm/virtio/virtqueue.h"
 
-#define P9_FIDS_MAX   65536
+#define P9_FIDS_MAX 65536
+/*
+ * The aname by which a guest says that its kernel writes late, in its own order, whatever flags a file was opened with (Linux
+ * from 6.4 on, with its `mmap` cache): it finds the end of a file itself, and no O_APPEND reaches the host. Any other aname
+ * says nothing.
+ */
+#define P9_ANAME_LATE_WRITES "late-writes"
+
 #define P9_XATTRS_MAX 32 /* attribute values being read or written: 64 KiB each at most */
 
 struct p9_server;
