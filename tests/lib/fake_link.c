@@ -3,7 +3,8 @@
  * A sandbox-link without a guest, for tests of the supervisor: says that it is isolated and the agent ready, answers EXEC by
  * STARTED and EXIT 7, makes a main command end with code 3 at once, and turns SHUTDOWN into a byte for fake_vmm. Named
  * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up; "long*" its command ends with the guest, which
- * takes a second to go. Ends by itself after a minute.
+ * takes a second to go; "flood*" it never stops sending records once it is ready, as a hijacked one might. Ends by itself after
+ * a minute.
  */
 #include <errno.h>
 #include <poll.h>
@@ -36,6 +37,21 @@ static void say(int fd, uint16_t kind, uint64_t value, uint64_t second)
 	uint64_t values[] = { value, second };
 
 	event_send(fd, &sequence, kind, values, 2);
+}
+
+/* Several at once, each waiting until there is room: the supervisor's socket is never seen empty. */
+static void flood(int fd)
+{
+	static const uint16_t kinds[] = { EVENT_AGENT_HEALTH, EVENT_LINK_ISOLATED };
+	uint8_t wire[EVENT_SIZE];
+
+	for (int i = 0; i < 3 && fork() != 0; i++)
+		;
+	for (unsigned int turn = 0;; turn++) {
+		event_encode(&(struct event){ .kind = kinds[turn % 2], .value = { 0x3ff } }, wire);
+		if (send(fd, wire, sizeof(wire), MSG_NOSIGNAL) < 0)
+			_exit(0);
+	}
 }
 
 static void answer_exec(int fd)
@@ -106,6 +122,8 @@ int main(int argc, char **argv)
 		say(event, EVENT_AGENT_REFUSED, ENODEV, PROTOCOL_STAGE_MOUNT);
 	else if (strncmp(name, "slow", 4) != 0 && strncmp(name, "mute", 4) != 0)
 		say(event, EVENT_AGENT_READY, 1000, 0);
+	if (strncmp(name, "flood", 5) == 0)
+		flood(event);
 	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0) {
 		if (fds[2].revents || fds[0].revents)
 			return 0;

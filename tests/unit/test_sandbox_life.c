@@ -423,6 +423,23 @@ static void test_time_is_up_for_a_command(void **state)
 	assert_ended("long-command", LIFECYCLE_STOPPED, "timeout");
 }
 
+/* H3: records without end keep the supervisor neither from its clock nor from requests. */
+static void test_a_flood_of_records_stops_no_clock(void **state)
+{
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	make_spec(&spec, "flood", "ws");
+	spec.timeout_ms = 500;
+	assert_int_equal(start(&spec, &err), 0);
+	spec_finish(&spec);
+	json_decref(call("flood", json_pack("{s:s}", "op", "status"), NULL));
+	usleep(1500000);
+	stop("flood", 0); /* spares us the time that its guest is given */
+	assert_ended("flood", LIFECYCLE_STOPPED, "timeout");
+}
+
 static void test_the_commands_end_ends_the_sandbox(void **state)
 {
 	static char *const command[] = { "make", NULL };
@@ -650,6 +667,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_crash_has_its_own_reason),
 		cmocka_unit_test(test_time_is_up),
 		cmocka_unit_test(test_time_is_up_for_a_command),
+		cmocka_unit_test(test_a_flood_of_records_stops_no_clock),
 		cmocka_unit_test(test_the_commands_end_ends_the_sandbox),
 		cmocka_unit_test(test_a_taken_port_leaves_no_trace),
 		cmocka_unit_test(test_a_stop_while_it_boots),

@@ -52,6 +52,8 @@
 #define CHILD_LOG_CAP	   (64 * 1024)
 #define TAIL_MAX	   160
 #define GROUP_WAIT_MS	   5000
+#define EVENT_TURN	   64 /* records of one child before timers and requests have their turn */
+#define EVENT_LAST_TURN	   4096 /* and when it has ended: more than a socket holds */
 #define CLOCK_STEP_NS                                                                              \
 	500000000 /* a wall clock that moved this far from the monotonic one was set, or slept */
 
@@ -406,12 +408,20 @@ static void note_refusal(struct supervisor *s, const struct event *e)
 	refused->files[refused->file_count++].inode = e->value[3] & INT64_MAX;
 }
 
+/* Said once, before anything of the guest's ran; what a process says of itself later counts for nothing. */
+static void note_isolation(struct supervisor *s, uint64_t *layers, const struct event *e)
+{
+	if (*layers)
+		return;
+	*layers = e->value[0] & 0xffffff;
+	save(s);
+}
+
 static void take_vmm_event(struct supervisor *s, const struct event *e)
 {
 	switch (e->kind) {
 	case EVENT_VMM_ISOLATED:
-		s->record.isolation_vmm = e->value[0] & 0xffffff;
-		save(s);
+		note_isolation(s, &s->record.isolation_vmm, e);
 		break;
 	case EVENT_VMM_ENDED:
 		s->end = (enum machine_end)e->value[0];
@@ -430,7 +440,7 @@ static void take_vmm_event(struct supervisor *s, const struct event *e)
 	}
 }
 
-static void drain_events(struct child *c);
+static void drain_events(struct child *c, int most);
 
 static int64_t ns_of(const struct timespec *t)
 {
@@ -460,7 +470,7 @@ static void guest_is_ready(struct supervisor *s, const struct event *e)
 	if (s->ready || s->phase != PHASE_UP)
 		return;
 	/* H4: each has said what is in force before the guest could run; it may still wait to be read. */
-	drain_events(&s->vmm);
+	drain_events(&s->vmm, EVENT_TURN);
 	if (s->phase != PHASE_UP)
 		return;
 	if (status_isolation_asked() & ~(s->record.isolation_vmm & s->record.isolation_link)) {
@@ -555,8 +565,7 @@ static void take_link_event(struct supervisor *s, const struct event *e)
 {
 	switch (e->kind) {
 	case EVENT_LINK_ISOLATED:
-		s->record.isolation_link = e->value[0] & 0xffffff;
-		save(s);
+		note_isolation(s, &s->record.isolation_link, e);
 		break;
 	case EVENT_AGENT_HELLO:
 		s->heard_ms = clock_monotonic_ms();
@@ -586,15 +595,18 @@ static void take_link_event(struct supervisor *s, const struct event *e)
 	}
 }
 
-static void drain_events(struct child *c)
+/* H3: one that never stops talking does not keep us from the clock. What is left wakes the loop again. */
+static void drain_events(struct child *c, int most)
 {
 	struct supervisor *s = c->supervisor;
 	uint8_t wire[EVENT_SIZE + 1];
 	struct event event;
 	ssize_t n = -1;
 
-	while (c->process->event_fd >= 0 &&
-		(n = recv(c->process->event_fd, wire, sizeof(wire), MSG_DONTWAIT)) > 0) {
+	for (int i = 0; i < most && c->process->event_fd >= 0; i++) {
+		n = recv(c->process->event_fd, wire, sizeof(wire), MSG_DONTWAIT);
+		if (n <= 0)
+			break;
 		if (event_decode(wire, (uint64_t)n, &event) < 0)
 			log_ratelimited(LOG_WARN, "%s: a malformed record", c->process->name);
 		else if (c == &s->vmm)
@@ -609,7 +621,7 @@ static void drain_events(struct child *c)
 static void take_events(void *data, uint32_t events)
 {
 	(void)events;
-	drain_events(data);
+	drain_events(data, EVENT_TURN);
 }
 
 static void vmm_ended(struct supervisor *s, int status)
@@ -658,7 +670,7 @@ static void reap(struct supervisor *s)
 
 		if (!c || c->gone)
 			continue; /* an orphan that came to us */
-		drain_events(c); /* what it said last comes before its end */
+		drain_events(c, EVENT_LAST_TURN); /* what it said last comes before its end */
 		if (c->log_source)
 			take_log(c, EPOLLIN);
 		c->gone = true;
