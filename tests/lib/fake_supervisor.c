@@ -220,6 +220,16 @@ static bool refused(int fd, const struct control_request *q)
 	return true;
 }
 
+/* A liar: on a terminal there is but one stream, and it sends on the other. */
+static void run_both_streams(int fd)
+{
+	static const char text[] = "\033[?1003h";
+
+	send_started(fd);
+	send_bytes(fd, STREAM_STDERR, text, strlen(text));
+	send_exit(fd, STREAM_EXITED, 0);
+}
+
 static void run_exec(int fd, const struct control_request *q)
 {
 	static struct run r;
@@ -228,6 +238,10 @@ static void run_exec(int fd, const struct control_request *q)
 	if (refused(fd, q))
 		return;
 	signal(SIGPIPE, SIG_IGN);
+	if (strcmp(q->argv[0], "both-streams") == 0) {
+		run_both_streams(fd);
+		return;
+	}
 	r = (struct run){ .fd = fd, .tty = q->tty };
 	if (q->tty)
 		start_tty(&r, q);
@@ -373,6 +387,22 @@ static void tree_dotdot(int fd)
 	send_frame(fd, frame, len);
 }
 
+/* A file was asked for; a link to something beside it comes. */
+static void tree_top_link(int fd)
+{
+	send_link(fd, "top-link", "precious");
+	send_entry(fd, STREAM_COPY_END, "", 0, 0);
+	send_exit(fd, STREAM_EXITED, 0);
+}
+
+/* Where the path says no name, the guest does. */
+static void tree_own_name(int fd)
+{
+	send_file(fd, "precious", "replaced\n");
+	send_entry(fd, STREAM_COPY_END, "", 0, 0);
+	send_exit(fd, STREAM_EXITED, 0);
+}
+
 static void tree_refused(int fd)
 {
 	refuse(fd, ENOENT, PROTOCOL_STAGE_COPY_PATH);
@@ -390,6 +420,10 @@ static const struct {
 	{ "endless", tree_endless },
 	{ "two-tops", tree_two_tops },
 	{ "dotdot", tree_dotdot },
+	{ "top-link", tree_top_link },
+	{ ".", tree_own_name },
+	{ "/", tree_own_name },
+	{ "a/..", tree_own_name },
 	{ "refused", tree_refused },
 };
 

@@ -260,6 +260,11 @@ static void test_filter_on_a_terminal(void **state)
 	assert_int_equal(pty_finish(&pty), 0);
 	assert_non_null(strstr(pty.output, "abc\033[1md\033[?1049h"));
 	assert_non_null(strstr(pty.output, "\033[?1049l")); /* left as it was found */
+	/* What a guest turned on by the other stream is turned off as well. */
+	start_ctl(&pty, "exec $ctl exec box -- both-streams");
+	assert_int_equal(pty_finish(&pty), 0);
+	assert_non_null(strstr(pty.output, "\033[?1003h"));
+	assert_non_null(strstr(pty.output, "\033[?1003l"));
 	start_ctl(&pty, "exec $ctl exec --raw box -- sh -c 'printf \"a\\033]0;t\\007b\\n\"'");
 	assert_int_equal(pty_finish(&pty), 0);
 	assert_non_null(strstr(pty.output, "a\033]0;t\007b"));
@@ -348,6 +353,31 @@ static void test_copy_out_of_a_lying_agent(void **state)
 	assert_int_equal(
 		sh("$ctl cp --links box:links-out links && readlink links/links-out/absolute"), 0);
 	assert_string_equal(t.out, "/etc/passwd\n");
+	stop_fake();
+}
+
+/* What the copy is called is the user's to say, and a link in place of a file is not one. */
+static void test_copy_out_is_named_here(void **state)
+{
+	static const char *const unnamed[] = { ".", "/", "a/.." };
+	char line[128];
+
+	(void)state;
+	start_fake(false, NULL);
+	assert_int_equal(sh("mkdir named && echo mine >named/precious"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(unnamed); i++) {
+		snprintf(line, sizeof(line), "$ctl cp box:%s named", unnamed[i]);
+		assert_int_equal(sh(line), 2);
+		assert_non_null(strstr(t.err, "named/NAME"));
+	}
+	assert_int_equal(sh("cat named/precious"), 0);
+	assert_string_equal(t.out, "mine\n");
+	assert_int_equal(sh("$ctl cp box:. named/new && cat named/new"), 0);
+	assert_string_equal(t.out, "replaced\n");
+	assert_int_equal(sh("$ctl cp box:top-link named"), 1);
+	assert_non_null(strstr(t.err, "left out: top-link\n"));
+	assert_int_equal(sh("test ! -L named/top-link"), 0);
+	assert_int_equal(sh("$ctl cp --links box:top-link named && readlink named/top-link"), 0);
 	stop_fake();
 }
 
@@ -598,6 +628,7 @@ int main(void)
 		cmocka_unit_test(test_shell_without_a_terminal),
 		cmocka_unit_test(test_copy_out),
 		cmocka_unit_test(test_copy_out_of_a_lying_agent),
+		cmocka_unit_test(test_copy_out_is_named_here),
 		cmocka_unit_test(test_copy_out_over_links),
 		cmocka_unit_test(test_copy_in),
 		cmocka_unit_test(test_json_forms),

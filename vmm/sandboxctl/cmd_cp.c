@@ -79,6 +79,28 @@ static int open_target(const char *path, struct place *ret, struct err *err)
 	return host_path_open_parent(path, &ret->folder_fd, err);
 }
 
+/*
+ * What the copy is called is never the guest's to say: its agent would be free to choose any name that is in the target
+ * already. The name is that of the target, or the last of the source's path.
+ */
+static int name_top(const struct copy *c, struct place *place, struct err *err)
+{
+	char name[NAME_MAX + 1];
+	size_t len = strlen(c->target.path);
+
+	if (place->name[0])
+		return 0;
+	if (copy_path_last(c->source.path, name)) {
+		strcpy(place->name, name);
+		return 0;
+	}
+	err_set(err, -EINVAL, "%.200s names no file that the copy could be called after",
+		c->source.path);
+	err_next_step(err, "say what it is to be called: %.200s%sNAME", c->target.path,
+		c->target.path[len - 1] == '/' ? "" : "/");
+	return -EINVAL;
+}
+
 /* What is sent: a name in its parent. `.` and the like by the folder's real name. */
 static int open_source(const char *path, struct place *ret, struct err *err)
 {
@@ -164,19 +186,14 @@ static int pump_out(struct copy *c, struct copy_sink *sink, struct copy_wire *wi
 static int receive(struct copy *c, const struct place *place, int proc_fd, int stream_fd,
 	struct copy_wire *wire, struct err *err)
 {
-	char name[NAME_MAX + 1];
-	struct copy_sink_options sink_options = { .keep_links =
-							  options_flag(&c->in->options, "links"),
+	struct copy_sink_options sink_options = { .top_name = place->name,
+		.keep_links = options_flag(&c->in->options, "links"),
 		.bytes_max = c->bytes_max,
 		.on_left_out = note_left_out,
 		.data = c };
 	struct copy_sink *sink = NULL;
 	int r = copy_wire_init(wire, stream_fd, c->source.path, err);
 
-	if (place->name[0])
-		sink_options.top_name = place->name;
-	else if (copy_path_last(c->source.path, name))
-		sink_options.top_name = name;
 	if (r == 0)
 		r = copy_sink_create(place->folder_fd, proc_fd, &sink_options, &sink, err);
 	if (r == 0)
@@ -196,6 +213,8 @@ static int copy_out(struct copy *c, int proc_fd)
 
 	if (open_target(c->target.path, &place, &err) < 0)
 		return report_general(c->in, "target", &err);
+	if (name_top(c, &place, &err) < 0)
+		return report_usage(c->in, &err);
 	code = target_call(c->in, &c->sandbox, copy_request(c, "copy_out", c->source.path, flags),
 		NULL, &stream_fd);
 	if (code)

@@ -267,8 +267,8 @@ static int make_link(struct copy_sink *s, const char *target, struct err *err)
 {
 	int r = -EEXIST;
 
-	/* Depth 0 is the target folder itself, which is not part of the copied tree. */
-	if (!s->keep_links && !copy_link_stays_inside(target, s->depth ? s->depth - 1 : 0))
+	/* Depth 0 is the target folder itself, which is not part of the copied tree: a link there leads out of it. */
+	if (!s->keep_links && (!s->depth || !copy_link_stays_inside(target, s->depth - 1)))
 		return leave_out(s);
 	for (int i = 0; i < TEMPORARY_TRIES && r == -EEXIST; i++) {
 		r = new_temporary_name(s->temporary);

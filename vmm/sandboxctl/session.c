@@ -48,6 +48,7 @@ struct session {
 	uint8_t from_guest[FROM_GUEST_MAX];
 	size_t from_guest_len;
 	struct sink out, err_out;
+	bool err_used;
 	struct sink *pending_sink; /* NULL: nothing is waiting to be written */
 	uint8_t pending[TERMINAL_FILTER_OUT_SIZE(PROTOCOL_PAYLOAD_MAX)];
 	size_t pending_at, pending_len;
@@ -245,6 +246,7 @@ static void take_frame(struct session *s, const struct protocol_head *head, cons
 		start_output(s, &s->out, payload, head->len);
 		break;
 	case STREAM_STDERR:
+		s->err_used = true;
 		start_output(s, &s->err_out, payload, head->len);
 		break;
 	case STREAM_STARTED:
@@ -419,14 +421,22 @@ static void sink_init(struct sink *sink, int fd, const struct session_options *o
 		&sink->filter, options->tty ? TERMINAL_FILTER_SCREEN : TERMINAL_FILTER_LOG, utf8);
 }
 
-/* The terminal as it was before the guest had it. */
-static void reset_screen(struct session *s)
+static void reset_sink(const struct sink *sink)
 {
 	char reset[TERMINAL_FILTER_RESET_MAX];
 
-	if (s->options->tty && s->out.filtered)
-		(void)fdio_write_full(
-			s->out.fd, reset, terminal_filter_reset(&s->out.filter, reset));
+	if (sink->filtered)
+		(void)fdio_write_full(sink->fd, reset, terminal_filter_reset(&sink->filter, reset));
+}
+
+/* The terminal as it was before the guest had it. An honest one has nothing on the second stream. */
+static void reset_screen(struct session *s)
+{
+	if (!s->options->tty)
+		return;
+	reset_sink(&s->out);
+	if (s->err_used)
+		reset_sink(&s->err_out);
 }
 
 static int open_signals(struct session *s, sigset_t *before, struct err *err)
