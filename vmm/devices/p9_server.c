@@ -425,6 +425,7 @@ static int do_lopen(struct p9_server *s, const struct p9_request *q, struct byte
 static int do_lcreate(struct p9_server *s, const struct p9_request *q, struct bytes_writer *w)
 {
 	int flags = open_flags(s, q);
+	uint64_t epoch;
 	struct share_user user;
 	struct p9_fid *fid;
 	struct statx stx;
@@ -441,10 +442,11 @@ static int do_lcreate(struct p9_server *s, const struct p9_request *q, struct by
 		r = find_folder(s, q, &user);
 	if (r < 0)
 		return r;
-	fd = share_create(&s->share, r, name.text, flags, q->mode, &user, &stx);
+	fd = share_create(&s->share, r, name.text, flags, q->mode, &user, &stx, &epoch);
 	if (fd < 0)
 		return fd;
 	p9_fids_set_handle(&s->fids, fid, HANDLES_NONE);
+	fid->epoch = epoch;
 	return put_opened(s, fid, fd, flags, &stx, w);
 }
 

@@ -193,24 +193,28 @@ static int check_changeable(struct share *share, int fd, struct statx *ret)
 }
 
 /* S3: as the kernel does for a local file that is written or given away. */
-static int clear_set_id(struct share *share, int fd)
+static int clear_set_id_of(struct share *share, int fd, const struct statx *real)
 {
-	struct statx real, view;
+	struct statx view = *real;
 	mode_t kept;
-	int r = tree_stat(fd, &real);
 
-	if (r < 0)
-		return r;
-	if (!S_ISREG(real.stx_mode))
+	if (!S_ISREG(real->stx_mode))
 		return 0;
-	view = real;
 	idmap_view(&share->idmap, fd, &view);
 	kept = view.stx_mode & (mode_t)~S_ISUID;
 	if (kept & S_IXGRP)
 		kept &= (mode_t)~S_ISGID;
 	if (kept == view.stx_mode)
 		return 0;
-	return idmap_set_mode(&share->idmap, fd, &real, kept);
+	return idmap_set_mode(&share->idmap, fd, real, kept);
+}
+
+static int clear_set_id(struct share *share, int fd)
+{
+	struct statx real;
+	int r = tree_stat(fd, &real);
+
+	return r < 0 ? r : clear_set_id_of(share, fd, &real);
 }
 
 static int set_size(struct share *share, int fd, uint64_t size)
@@ -300,9 +304,10 @@ static int finish_new(struct share *share, int fd, mode_t mode, uint64_t rdev,
 }
 
 int share_create(struct share *share, int dir_fd, const char *name, int flags, mode_t mode,
-	const struct share_user *user, struct statx *ret)
+	const struct share_user *user, struct statx *ret, uint64_t *ret_epoch)
 {
 	_cleanup_close_ int fd = -1;
+	uint64_t epoch = 0;
 	struct statx stx;
 	int r;
 
@@ -314,10 +319,14 @@ int share_create(struct share *share, int dir_fd, const char *name, int flags, m
 		r = fd < 0 ? fd : tree_stat(fd, &stx);
 	} else {
 		r = fd < 0 ? fd : finish_new(share, fd, mode, 0, user, &stx);
+		/* What was made without set-id bits has none to lose. */
+		if (!(mode & (S_ISUID | S_ISGID)))
+			epoch = share->idmap.special_epoch;
 	}
 	if (r < 0)
 		return r;
 	*ret = stx;
+	*ret_epoch = epoch;
 	return TAKE_FD(fd);
 }
 
@@ -328,11 +337,11 @@ int share_before_write(struct share *share, int fd, uint64_t *epoch)
 
 	if (share->tree.readonly)
 		return -EROFS;
-	if (!share->trust_hardlinks)
+	if (!share->trust_hardlinks || *epoch != share->idmap.special_epoch)
 		r = check_changeable(share, fd, &stx);
 	if (r < 0 || *epoch == share->idmap.special_epoch)
 		return r;
-	r = clear_set_id(share, fd);
+	r = clear_set_id_of(share, fd, &stx);
 	if (r >= 0)
 		*epoch = share->idmap.special_epoch;
 	return r;

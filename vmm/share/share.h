@@ -108,9 +108,10 @@ int share_setattr(struct share *share, int fd, const struct share_change *change
 
 /* flags: access mode, O_TRUNC, O_APPEND, O_DSYNC, O_SYNC, O_DIRECTORY; others are left out. */
 int share_open(struct share *share, int fd, int flags);
-/* As open(2) with O_CREAT, O_EXCL if it is in flags. mode is permissions. Gives an opened fd. *ret: real attributes. */
+/* As open(2) with O_CREAT, O_EXCL if it is in flags. mode is permissions. Gives an opened fd. *ret: real attributes. *ret_epoch: its own,
+ * for share_before_write(). */
 int share_create(struct share *share, int dir_fd, const char *name, int flags, mode_t mode,
-	const struct share_user *user, struct statx *ret);
+	const struct share_user *user, struct statx *ret, uint64_t *ret_epoch);
 /*
  * Before each write through an opened fd: -EPERM where it counts as linked outside by now (S4), and set-id bits go (S3).
  * *epoch is the opened file's, 0 at first.
