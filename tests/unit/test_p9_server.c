@@ -915,6 +915,17 @@ static void test_fid_flood(void **state)
 	assert_int_equal(p9_client_walk(f->client, f->root, "", &fid), 0);
 }
 
+/* Linux's client adds 2 to a qid path to make an inode number: git's index, read on both sides, knows files by it. */
+static void test_inode_numbers_are_the_hosts(void **state)
+{
+	struct fixture *f = *state;
+	struct stat s;
+
+	share_dir_write(S("file"), "");
+	assert_int_equal(stat(S("file"), &s), 0);
+	assert_int_equal(stat_path(f, "file").qid.path + 2, s.st_ino);
+}
+
 static void test_fid_rules(void **state)
 {
 	struct fixture *f = *state;
@@ -1152,6 +1163,7 @@ int main(void)
 		TEST_EMPTY(test_internal_is_roots),
 		TEST_EMPTY(test_many_fids),
 		TEST(test_fid_flood),
+		TEST(test_inode_numbers_are_the_hosts),
 		TEST(test_fid_rules),
 		TEST(test_bad_frames),
 		TEST(test_protected_files),

@@ -11,8 +11,9 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/share/guard.h"
 
-#define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC | O_DIRECTORY)
-#define INODE_BITS 56 /* of a qid path; the rest is the device's number */
+#define OPEN_FLAGS    (O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC | O_DIRECTORY)
+#define INODE_BITS    56 /* of a qid path; the rest is the device's number */
+#define QID_PATH_STEP 2 /* Linux's 9p client (6.1, 6.12) makes qid path + 2 the inode number */
 
 static int init_parts(struct share *share, const struct share_config *config)
 {
@@ -40,7 +41,7 @@ int share_init(struct share *share, const struct share_config *config, struct er
 		share_finish(share);
 		return err_set(err, r, "share: cannot serve the folder");
 	}
-	/* The root's file system is number 0, so that its qid paths are inode numbers. */
+	/* The root's file system is number 0, so that inode numbers are the same inside and outside. */
 	share->root_qid_path = share_qid_path(share, share_device_of(&stx), stx.stx_ino);
 	return 0;
 }
@@ -85,7 +86,7 @@ uint64_t share_qid_path(struct share *share, uint64_t device, uint64_t inode)
 	if (i == share->device_count && i < SHARE_DEVICES_MAX - 1)
 		share->devices[share->device_count++] = device;
 	if (!i)
-		return inode;
+		return inode - QID_PATH_STEP;
 	/* Inode numbers that use the top bits (overlayfs) are folded: unlikely to meet, and only the guest would mind. */
 	if (inode >> INODE_BITS)
 		inode = inode * 0x9e3779b97f4a7c15u >> (64 - INODE_BITS);

@@ -95,7 +95,10 @@ void share_finish(struct share *share);
  */
 int share_protect(struct share *share, uint64_t device, uint64_t inode);
 
-/* Unique over device and inode as long as the share lives. */
+/*
+ * Unique over device and inode as long as the share lives. On the root's own file system such that a guest sees the host's
+ * inode numbers: git's index knows files by them, and else each side would read every file again after the other's status.
+ */
 uint64_t share_qid_path(struct share *share, uint64_t device, uint64_t inode);
 uint64_t share_device_of(const struct statx *stx);
 
