@@ -196,7 +196,9 @@ static int prepare_state(const struct paths *paths, struct err *err)
 		r = prepare_folder(paths->state, err);
 	if (r == 0)
 		r = prepare_folder(sandboxes, err);
-	if (r < 0 && err && !err->next_step[0])
+	if (r == -ENOSPC || r == -EDQUOT)
+		err_next_step(err, "make room there, or set XDG_STATE_HOME to another folder");
+	else if (r < 0 && err && !err->next_step[0])
 		err_next_step(err, "set XDG_STATE_HOME to a folder that is yours alone");
 	return r;
 }
@@ -207,7 +209,9 @@ static int prepare_runtime(const struct paths *paths, struct err *err)
 	_cleanup_close_ int fd = -1;
 	int r = paths_open_private(paths->runtime, &fd, err);
 
-	if (r < 0 && err && !err->next_step[0])
+	if (r == -ENOSPC || r == -EDQUOT)
+		err_next_step(err, "make room there");
+	else if (r < 0 && err && !err->next_step[0])
 		err_next_step(
 			err, "set XDG_RUNTIME_DIR to a folder that is yours alone, or unset it");
 	return r;
