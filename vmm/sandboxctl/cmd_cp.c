@@ -202,6 +202,13 @@ static int receive(struct copy *c, const struct place *place, int proc_fd, int s
 	return r;
 }
 
+/* The error of a copy that had begun says whereto. */
+static int copy_failed(const struct copy *c, int r, struct err *err)
+{
+	err_prefix(err, r, "to %.300s", c->in->options.words[1]);
+	return report_general(c->in, "copy", err);
+}
+
 static int copy_out(struct copy *c, int proc_fd)
 {
 	unsigned int flags = options_flag(&c->in->options, "follow") ? PROTOCOL_COPY_FOLLOW : 0;
@@ -221,7 +228,7 @@ static int copy_out(struct copy *c, int proc_fd)
 		return code;
 	r = receive(c, &place, proc_fd, stream_fd, &wire, &err);
 	copy_wire_finish(&wire);
-	return r < 0 ? report_general(c->in, "copy", &err) : finish(c, &wire);
+	return r < 0 ? copy_failed(c, r, &err) : finish(c, &wire);
 }
 
 /* After END the guest says how it went. */
@@ -260,7 +267,7 @@ static int copy_in(struct copy *c, int proc_fd)
 	if (r == 0)
 		r = await_exit(&wire, &err);
 	copy_wire_finish(&wire);
-	return r < 0 ? report_general(c->in, "copy", &err) : finish(c, &wire);
+	return r < 0 ? copy_failed(c, r, &err) : finish(c, &wire);
 }
 
 static int parse_limit(struct copy *c, struct err *err)
