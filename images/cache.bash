@@ -20,6 +20,14 @@ fail() {
 	exit 1
 }
 
+# leave_root SCRIPT ARGUMENTS...: under sudo the caches, the build folder and the sandboxes are those of the user who called,
+# not root's: goes on there with SCRIPT. Returns where there is nobody to go back to.
+leave_root() {
+	if [ "$(id -u)" -eq 0 ] && [ "${SUDO_UID:-0}" -ne 0 ]; then
+		exec sudo -u "#$SUDO_UID" -H "$@"
+	fi
+}
+
 # need PROGRAM PACKAGE: PROGRAM has to be there.
 need() {
 	command -v "$1" >/dev/null || PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ||

@@ -134,9 +134,23 @@ test_pruning() {
 	check "the oldest is gone" test ! -e "$XDG_CACHE_HOME/sandboxctl/initramfs/old1"
 }
 
+# Under sudo only the packages are root's business: kernel, build and sandboxes are the caller's.
+test_quickstart_under_sudo() {
+	local tree=$work/tree/images
+	mkdir -p "$tree" "$work/sudo"
+	cp "$images/quickstart" "$images"/*.bash "$tree"
+	printf '#!/bin/sh\necho setup-host "$@"\n' >"$tree/setup-host"
+	printf '#!/bin/sh\necho sudo "$@"\n' >"$work/sudo/sudo"
+	printf '#!/bin/sh\necho 0\n' >"$work/sudo/id"
+	chmod +x "$tree/setup-host" "$work/sudo"/*
+	check "quickstart goes back to its caller" same "$(PATH=$work/sudo:$PATH SUDO_UID=1234 "$tree/quickstart")" \
+		"setup-host --packages-only"$'\n'"sudo -u #1234 -H $tree/quickstart"
+}
+
 make_package
 make_package_manager
 export PATH=$work/bin:$PATH
 test_fetch
 test_initramfs
 test_pruning
+test_quickstart_under_sudo
