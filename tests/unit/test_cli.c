@@ -445,6 +445,14 @@ static void test_json_forms(void **state)
 		sh("$ctl stop nobody nobody2 --json | jq -r '.kind, .data.error, (.data.failures | length)'"),
 		0);
 	assert_string_equal(t.out, "Error\nno-such-sandbox\n2\n");
+	assert_int_equal(
+		sh("printf 'one\\ntw\\000o\\xff\\nend' >$XDG_STATE_HOME/sandboxctl/sandboxes/box/console.log && "
+		   "$ctl console --json | jq -r '.apiVersion + \" \" + .kind + \" \" + .data.text'"),
+		0);
+	assert_non_null(strstr(t.out, "sandboxctl/v1 LogLine one\nsandboxctl/v1 LogLine tw?o"));
+	assert_non_null(strstr(t.out, "\nsandboxctl/v1 LogLine end\n"));
+	assert_int_equal(
+		sh("$ctl ssh-config --json | jq -r '.data.config' | grep -q '^Host box'"), 0);
 	assert_int_equal(sh("$ctl version --json --wat"), 2);
 	assert_non_null(strstr(t.out, "\"error\": \"usage\""));
 	stop_fake();

@@ -2,7 +2,7 @@
 #include "vmm/sandboxctl/ssh_config.h"
 #include "vmm/sandboxctl/target.h"
 
-static const struct option_def options[] = { OPTIONS_COMMON };
+static const struct option_def options[] = { OPTION_JSON, OPTIONS_COMMON };
 
 static int run(struct invocation *in)
 {
@@ -16,6 +16,13 @@ static int run(struct invocation *in)
 	if (ssh_config_program(program, &err) < 0 || ssh_config_format(&target.paths, target.name,
 							     program, text, sizeof(text), &err) < 0)
 		return report_general(in, "ssh", &err);
+	if (in->json) {
+		struct document *data = document_object();
+
+		document_set_text(data, "name", target.name);
+		document_set_text(data, "config", text);
+		return report_document("SshConfig", data);
+	}
 	fputs(text, stdout);
 	return EXIT_OK;
 }

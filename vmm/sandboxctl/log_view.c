@@ -12,6 +12,7 @@
 #include "vmm/supervisor/registry.h"
 
 #define PIECE		 16384
+#define LINE_BYTES_MAX	 16384 /* of --json: a longer line is told in pieces */
 #define LOOK_INTERVAL_MS 200
 
 struct view {
@@ -19,7 +20,41 @@ struct view {
 	uint64_t offset;
 	bool raw;
 	struct terminal_filter filter;
+	bool json; /* one document per line */
+	char line[LINE_BYTES_MAX + 1];
+	size_t line_len;
 };
+
+static int show_line(struct view *v)
+{
+	_cleanup_document_ struct document *d = NULL;
+	struct document *data = document_object();
+
+	v->line[v->line_len] = '\0';
+	v->line_len = 0;
+	document_set_text(data, "text", v->line);
+	d = document_envelope("LogLine", data);
+	return document_print(stdout, d, true);
+}
+
+static int show_lines(struct view *v, const uint8_t *bytes, size_t len)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < len && r == 0; i++) {
+		if (bytes[i] != '\n')
+			v->line[v->line_len++] = bytes[i] ? (char)bytes[i] : '?';
+		if (bytes[i] == '\n' || v->line_len == LINE_BYTES_MAX)
+			r = show_line(v);
+	}
+	return r;
+}
+
+static int show_bytes(struct view *v, const uint8_t *bytes, size_t len)
+{
+	return v->json ? show_lines(v, bytes, len)
+		       : report_guest_bytes(&v->filter, v->raw, bytes, len);
+}
 
 /* Everything from offset to the end that is there now. */
 static int show_rest(struct view *v)
@@ -34,7 +69,7 @@ static int show_rest(struct view *v)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
-		r = report_guest_bytes(&v->filter, v->raw, piece, (size_t)n);
+		r = show_bytes(v, piece, (size_t)n);
 		if (r < 0)
 			return r;
 		v->offset += (uint64_t)n;
@@ -158,12 +193,13 @@ static int open_log(const struct target *target, const char *file, int *ret_fd, 
 int log_view(const struct invocation *in, const struct target *target, const char *file)
 {
 	const char *lines_text = options_value(&in->options, "lines");
-	struct view v = { .fd = -1, .raw = options_flag(&in->options, "raw") };
+	static struct view v; /* a line is too much for a stack */
 	_cleanup_close_ int fd = -1;
 	struct err err = {};
 	uint64_t lines = 0;
 	int r;
 
+	v = (struct view){ .fd = -1, .raw = options_flag(&in->options, "raw"), .json = in->json };
 	if (lines_text && !parse_u64(lines_text, 0, UINT32_MAX, &lines)) {
 		err_set(&err, -EINVAL, "--lines %.40s: not a number", lines_text);
 		return report_usage(in, &err);
@@ -179,6 +215,8 @@ int log_view(const struct invocation *in, const struct target *target, const cha
 		r = show_rest(&v);
 	if (r == 0 && options_flag(&in->options, "follow"))
 		r = follow(target, &v);
+	if (r == 0 && v.line_len)
+		r = show_line(&v);
 	if (r == 0 || r == -EPIPE)
 		return EXIT_OK;
 	err_set(&err, r, "%s: %s", file, strerror(-r));

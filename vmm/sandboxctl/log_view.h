@@ -9,6 +9,7 @@ int log_view(const struct invocation *in, const struct target *target, const cha
 #define OPTIONS_LOG                                                                                \
 	{ "follow", 'f', NULL, "go on until the sandbox has ended" },                              \
 		{ "lines", 'n', "N", "begin with the last N lines (default: all)" },               \
+		{ "json", 0, NULL, "print one JSON document per line" },                           \
 	{                                                                                          \
 		"raw", 0, NULL, "do not filter the guest's bytes on this terminal"                 \
 	}
