@@ -162,12 +162,23 @@ static bool shared(const struct spec *spec, const char *folder)
 	return false;
 }
 
+/* Where these very programs are: nothing that a guest misses. */
+static bool is_our_own(const char *folder)
+{
+	char path[PATH_MAX], real[PATH_MAX];
+
+	if (paths_find_program("sandboxctl", path, NULL) < 0 || !realpath(folder, real))
+		return false;
+	*strrchr(path, '/') = '\0';
+	return strcmp(path, real) == 0;
+}
+
 static bool worth_a_note(const struct spec *spec, const char *folder)
 {
 	struct stat s;
 
-	return folder[0] == '/' && !in_host_image(folder) && !shared(spec, folder) &&
-	       stat(folder, &s) == 0 && S_ISDIR(s.st_mode);
+	return !is_our_own(folder) && folder[0] == '/' && !in_host_image(folder) &&
+	       !shared(spec, folder) && stat(folder, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
 void start_note_path(const struct invocation *in, const struct spec *spec)
