@@ -43,7 +43,7 @@ struct p9_server_counters {
 
 /*
  * config->root_fd is taken over, also where it fails. Files of IDMAP_MAPPED shares have qid version 0, so that the
- * guest sees the host's edits at once; opened ones may have another (p9_server.c, may_cache). Of the other kinds they follow the files' times.
+ * guest sees the host's edits at once; opened ones may have another (p9_ops_file.c, may_cache). Of the other kinds they follow the files' times.
  */
 int p9_server_create(const struct share_config *config, struct p9_server **ret, struct err *err);
 void p9_server_destroy(struct p9_server *server);
