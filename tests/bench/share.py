@@ -19,6 +19,7 @@ CID = 78
 CONNECT, ACCEPTED, OPEN, OPENED = 1, 2, 4, 5
 CMDLINE = "quiet panic=-1 reboot=t 8250.nr_uarts=0"
 MEMORY_MIB = 512
+SANDBOX = 1000
 
 
 def cpu_seconds(pid):
@@ -125,6 +126,8 @@ def main():
         for name, kind in (("ours", Ours), ("qemu", Qemu)):
             folder = f"{Options.scratch}/bench-{name}-{number}"
             os.makedirs(folder)
+            if name == "qemu":
+                os.chown(folder, SANDBOX, SANDBOX)  # ours shows the owner's files as that user's
             machine = kind(Options, folder)
             row = measure(machine, program, files, mib)
             machine.end()
