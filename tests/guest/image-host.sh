@@ -7,7 +7,10 @@
 folder=$(project image)
 cd "$folder"
 export CANARY=of-the-host
-start image "$folder" --memory 512M -e GIVEN='a value'
+mkdir -p "$SCRATCH/else where/bin"
+PATH="$SCRATCH/else where/bin:$folder/bin:$PATH" start image "$folder" --memory 512M -e GIVEN='a value' 2>said
+contains "what of PATH the guest lacks is named" "$(cat said)" "$SCRATCH/else where/bin"
+attempt "what it has is named too" grep -qE '/usr|image/bin' said
 
 note "tools"
 printf '#include <stdio.h>\nint main(void) { puts("compiled"); return 0; }\n' >hello.c
