@@ -107,7 +107,8 @@ term_keys one C-p C-q
 term_wait one 20 '^back with 0$'
 equal "it goes on" true "$(data shell session_running)"
 sleep 2
-term_type one "clear; $ctl_q attach shell; echo back again with \$?"
+# start, on one that runs, attaches.
+term_type one "clear; $ctl_q start shell; echo back again with \$?"
 term_wait one 20 '^count [1-9][0-9]$'
 term_keys one C-p C-q
 term_wait one 20 '^back again with 0$'
@@ -139,3 +140,15 @@ contains "the log" "$(ctl logs shell)" "count 3"
 until_true 30 "it has stopped" is shell state stopped
 equal "its exit code is kept" 5 "$(data shell exit_code)"
 
+note "run, and what it leaves"
+term_type one "clear; $ctl_q run brief --kernel minimal --memory 128M --cpus 1 -- bash --norc; echo run left with \$?"
+sandboxes+=(brief)
+term_wait one 60 '^bash.*\$ *$'
+term_type one "tty; exit 3"
+term_wait one 20 '^/dev/pts/[0-9]+$'
+term_wait one 40 '^run left with 3$'
+attempt "run left it" eval 'ctl ls -q | grep -qx brief'
+term_open four 80 24 "$ctl_q run brief --kernel minimal --memory 128M --cpus 1 -- sleep 303"
+until_true 60 "it runs" eval '[ "$(data brief state 2>/dev/null)" = running ] && inside brief "pgrep -x sleep" >/dev/null'
+term kill-session -t four
+until_true 40 "its terminal's end is run's, and the sandbox's" eval '! ctl ls -q | grep -qx brief'
