@@ -95,10 +95,12 @@ equal "rsync back" changed "$(tail -n1 rsync.back/file)"
 
 note "ssh -L, git over ssh"
 inside copy 'mkdir -p /tmp/www; echo over ssh >/tmp/www/x; cd /tmp/www; nohup python3 -m http.server 8000 --bind 127.0.0.1 >/tmp/http 2>&1 &'
-"$SANDBOXCTL" ssh -N -L 18085:127.0.0.1:8000 copy </dev/null >/dev/null 2>&1 &
+until_true 20 "the guest's server" inside copy 'curl -s http://127.0.0.1:8000/x'
+"$SANDBOXCTL" ssh -N -L 18085:127.0.0.1:8000 copy </dev/null >forward.said 2>&1 &
 forward=$!
 clean_up "kill $forward 2>/dev/null"
 until_true 40 "the forwarded port" eval "[ \"\$(curl -s -m 5 http://127.0.0.1:18085/x)\" = 'over ssh' ]"
+cat forward.said
 kill $forward
 wait $forward || true
 inside copy 'cd /tmp && git init -q -b main repo && cd repo && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m "made inside"'
@@ -112,7 +114,17 @@ equal "logs" $'first line\nto stderr' "$(ctl logs copy | sort)"
 equal "logs -n" 1 "$(ctl logs copy -n 1 | wc -l)"
 inside_root copy 'echo said to the console >/dev/console'
 until_true 10 "the console has it" eval "ctl console copy | grep -q 'said to the console'"
-timeout 5 "$SANDBOXCTL" logs copy -f >followed || true
-equal "logs -f" $'first line\nto stderr' "$(sort followed)"
+# Both go on until the sandbox has ended, and end with it.
+timeout 60 "$SANDBOXCTL" logs copy -f >followed &
+logs=$!
+timeout 60 "$SANDBOXCTL" console copy -f -n 0 >console &
+console=$!
+until_true 10 "logs -f begins with what is there" grep -q 'to stderr' followed
+inside_root copy 'echo while it is followed >/dev/console'
+until_true 10 "console -f goes on" grep -q 'while it is followed' console
+attempt "console -f ended already" gone $console
 ctl stop copy
+status_of 0 wait $logs
+status_of 0 wait $console
+equal "logs -f" $'first line\nto stderr' "$(sort followed)"
 equal "logs of a stopped one" $'first line\nto stderr' "$(ctl logs copy | sort)"

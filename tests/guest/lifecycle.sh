@@ -70,12 +70,21 @@ sleep 2
 status_of 1 ctl start two --no-attach --workspace "$two" --kernel "$KERNEL" --memory 128M -p 18081:80 </dev/null 2>err
 contains "who has the port" "$(cat err)" "$holder"
 
-note "two at once"
-start two "$two" --memory 128M -- sh -c 'echo said by two; sleep 1000'
+note "two at once, with variables from a file and another folder"
+printf '# words\nFROM_FILE=a b\n' >given.env
+mkdir -p "$SCRATCH/more"
+echo given >"$SCRATCH/more/file"
+boot_s=$SECONDS
+start two "$two" --memory 128M --env-file given.env -v "$SCRATCH/more:/more:ro" -- sh -c 'echo said by two; sleep 1000'
+boot_s=$((SECONDS - boot_s))
 equal "ls" "one two" "$(ctl ls -q | xargs)"
 equal "each its own" "one two" "$(inside one hostname) $(inside two hostname)"
 until_true 20 "logs" eval "ctl logs two | grep -q 'said by two'"
 equal "command" "sh" "$(data two 'command[0]')"
+equal "--env-file" "a b" "$(inside two 'echo $FROM_FILE')"
+equal "-v" given "$(inside two 'cat /more/file')"
+attempt "a write to what is shared :ro" inside two 'echo x >/more/file'
+equal "shares in status" "/more ro" "$(ctl status two --json | jq -r '.data.shares[] | select(.guest == "/more") | "\(.guest) \(if .readonly then "ro" else "rw" end)"')"
 
 note "a name belongs to its folder"
 status_of 1 ctl start one --no-attach --workspace "$two" </dev/null 2>err
@@ -116,6 +125,27 @@ equal "flags kept" "1 256 yes" "$(data one cpus) $(data one memory_mib) $(inside
 ctl stop one
 ctl stop one
 
+note "restart"
+ctl start one --no-attach --workspace "$one" </dev/null
+instance=$(data one instance)
+inside one 'echo x >/tmp/mark'
+ctl restart one --grace 5s </dev/null
+equal "after restart" "running no" "$(data one state) $(inside one '[ -e /tmp/mark ] && echo yes || echo no')"
+attempt "the same instance" test "$instance" = "$(data one instance)"
+equal "flags kept" "1 256 yes $port" "$(data one cpus) $(data one memory_mib) $(inside one 'echo $KEPT') $(ctl ports one --json | jq -r '.data[0] | .host_port // .host')"
+ctl stop one
+
+note "doctor, version, completion"
+document Doctor doctor >doctor
+equal "KVM" ok "$(jq -r '.findings[] | select(.id == "kvm") | .status' doctor)"
+contains "doctor for people" "$(ctl doctor)" kvm
+document Version version >version
+contains "version" "$(ctl version)" "$(ctl version --json | jq -r .data.version)"
+for shell in bash zsh fish; do
+	contains "completion $shell" "$(ctl completion $shell)" sandboxctl
+done
+bash -n <(ctl completion bash)
+
 note "run"
 cd "$two"
 status_of 0 ctl run r1 --kernel "$KERNEL" --memory 256M --workspace "$two" -T -- sh -c 'echo ran in $(pwd); cat' <<<"its stdin" >out
@@ -125,8 +155,9 @@ status_of 127 ctl run r1 --kernel "$KERNEL" --memory 256M --workspace "$two" -T 
 attempt "run left it" eval 'ctl ls -q | grep -qx r1'
 
 note "--timeout"
-start short "$(project short)" --timeout 8s --memory 128M
-until_true 40 "its time is over" is short state stopped
+# The time counts from the first moment: long enough to come up, here and now.
+start short "$(project short)" --timeout $((boot_s * 2 + 5))s --memory 128M
+until_true 60 "its time is over" is short state stopped
 contains "reason" "$(data short reason)" "time"
 
 note "rm and prune"
