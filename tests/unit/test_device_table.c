@@ -241,6 +241,74 @@ static void test_a_machine_full_of_devices(void **state)
 	close(broker[1]);
 }
 
+/* In libc's place: a flush that lasts as long as the test wants. */
+static int flush_gate[2] = { -1, -1 };
+
+int fdatasync(int fd)
+{
+	char go;
+
+	(void)fd;
+	return flush_gate[0] < 0 || read(flush_gate[0], &go, 1) == 1 ? 0 : -1;
+}
+
+static bool interrupted(const struct machine *machine, unsigned int slot)
+{
+	struct pollfd poll_fd = { .fd = machine->irq_fds[5 + slot], .events = POLLIN };
+
+	return poll(&poll_fd, 1, 100) == 1;
+}
+
+/* What waits for a disk holds up neither the other devices nor the other disk. */
+static void test_a_slow_flush_stalls_its_own_disk_only(void **state)
+{
+	static const uint8_t flush[16] = { 4 };
+	struct machine *machine = *state;
+	int disk_fd = memfd_create("disk", MFD_CLOEXEC);
+	const struct devices_disk disks[] = { { .id = "slow", .fd = disk_fd },
+		{ .id = "other", .fd = disk_fd, .read_only = true } };
+	const struct devices_config config = { .machine = machine,
+		.console_fd = -1,
+		.vsock_fd = -1,
+		.disks = disks,
+		.disk_count = 2 };
+	struct virtq_driver slow, other, rng;
+	struct devices *devices;
+	uint8_t answer[1 + 512];
+	uint32_t written;
+
+	assert_int_equal(ftruncate(disk_fd, 1 << 20), 0);
+	assert_int_equal(devices_create(&config, &devices, NULL), 0);
+	assert_int_equal(devices_start(devices, NULL), 0);
+	start_queue(machine, 1, 0, &rng);
+	start_queue(machine, 3, 0, &slow);
+	start_queue(machine, 4, 0, &other);
+	assert_int_equal(pipe(flush_gate), 0);
+	assert_true(virtq_driver_request(&slow, flush, sizeof(flush), 1, 0, false) >= 0);
+	kick(machine, 3, 0);
+
+	assert_true(virtq_driver_request(&rng, NULL, 0, 16, 0, false) >= 0);
+	kick(machine, 1, 0);
+	wait_irq(machine, 1);
+	assert_true(virtq_driver_request(&other, (const uint8_t[16]){}, 16, 513, 0, false) >= 0);
+	kick(machine, 4, 0);
+	wait_irq(machine, 4);
+	assert_true(virtq_driver_collect(&other, NULL, &written, answer, sizeof(answer)));
+	assert_int_equal(written, 513);
+	assert_false(interrupted(machine, 3));
+
+	assert_int_equal(write(flush_gate[1], "", 1), 1);
+	wait_irq(machine, 3);
+	assert_true(virtq_driver_collect(&slow, NULL, &written, answer, sizeof(answer)));
+	assert_int_equal(answer[0], 0);
+	devices_stop(devices);
+	devices_destroy(devices);
+	close(flush_gate[0]);
+	close(flush_gate[1]);
+	flush_gate[0] = -1;
+	close(disk_fd);
+}
+
 struct told {
 	unsigned int device;
 	uint64_t faults;
@@ -392,6 +460,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_machine_full_of_devices, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_faults_and_output_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_slow_flush_stalls_its_own_disk_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shares, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors_leave_nothing_behind, setup, teardown),
 	};

@@ -25,11 +25,13 @@
 #include "vmm/devices/vsock.h"
 #include "vmm/virtio/mmio.h"
 
-#define LOOPS_MAX (1 + DEVICES_SHARES_MAX)
+#define LOOPS_MAX	 (1 + DEVICES_DISKS_MAX + DEVICES_SHARES_MAX)
+#define THREAD_NAME_SIZE 16 /* pthread_setname_np(3) */
 
 struct device_loop {
 	struct loop *loop;
 	struct devices *devices;
+	char name[THREAD_NAME_SIZE];
 	pthread_t thread;
 	bool running;
 	bool borrowed; /* the loop is the caller's */
@@ -77,7 +79,13 @@ static struct loop *common_loop(const struct devices *devices)
 	return devices->loops[0].loop;
 }
 
-static int add_loop(struct devices *devices, struct err *err)
+static struct loop *last_loop(const struct devices *devices)
+{
+	return devices->loops[devices->loop_count - 1].loop;
+}
+
+/* kind and index: the thread's name. */
+static int add_loop(struct devices *devices, const char *kind, size_t index, struct err *err)
 {
 	struct device_loop *entry = &devices->loops[devices->loop_count];
 	int r = loop_create(&entry->loop);
@@ -85,19 +93,26 @@ static int add_loop(struct devices *devices, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "devices: cannot make a loop: %s", strerror(-r));
 	entry->devices = devices;
+	snprintf(entry->name, sizeof(entry->name), "%s %zu", kind, index);
 	devices->loop_count++;
 	return 0;
 }
 
 static int add_common_loop(struct devices *devices, struct err *err)
 {
-	if (!devices->config.loop)
-		return add_loop(devices, err);
-	devices->loops[0] = (struct device_loop){
-		.loop = devices->config.loop, .devices = devices, .borrowed = true
-	};
-	devices->loop_count = 1;
-	return 0;
+	struct device_loop *entry = &devices->loops[0];
+	int r = 0;
+
+	if (devices->config.loop) {
+		*entry = (struct device_loop){
+			.loop = devices->config.loop, .devices = devices, .borrowed = true
+		};
+		devices->loop_count = 1;
+	} else {
+		r = add_loop(devices, "devices", 0, err);
+	}
+	strcpy(entry->name, "devices");
+	return r;
 }
 
 /* Serial and console print to the same place, from the same thread. */
@@ -264,9 +279,11 @@ static int add_disks(struct devices *devices, struct err *err)
 		struct blk *blk = &devices->disks[i];
 		int r = blk_init(blk, disk->fd, disk->read_only, disk->id, err);
 
+		if (r == 0)
+			r = add_loop(devices, "disk", i, err);
 		if (r < 0)
 			return r;
-		r = add_virtio(devices, &blk_device_ops, blk, common_loop(devices), err);
+		r = add_virtio(devices, &blk_device_ops, blk, last_loop(devices), err);
 		if (r < 0)
 			return r;
 	}
@@ -342,11 +359,11 @@ static int add_share(struct devices *devices, const struct devices_share *config
 {
 	struct device_share *share = &devices->shares[devices->share_count];
 	struct loop *loop;
-	int r = add_loop(devices, err);
+	int r = add_loop(devices, "share", devices->share_count, err);
 
 	if (r < 0)
 		return r;
-	loop = devices->loops[devices->loop_count - 1].loop;
+	loop = last_loop(devices);
 	share->devices = devices;
 	r = p9_create(config->config, config->tag, &share->p9, err);
 	if (r < 0)
@@ -426,16 +443,14 @@ static void *run_loop(void *data)
 }
 
 /* A thread takes its name from the one that makes it: it may find itself sealed before its first line (jail/jail.h). */
-static int start_loop(struct device_loop *entry, unsigned int index)
+static int start_loop(struct device_loop *entry)
 {
-	char ours[16] = "", name[32] = "devices"; /* 15 count */
+	char ours[THREAD_NAME_SIZE] = "";
 	pthread_attr_t attr;
 	int r;
 
 	pthread_getname_np(pthread_self(), ours, sizeof(ours));
-	if (index)
-		snprintf(name, sizeof(name), "share %u", index - 1);
-	pthread_setname_np(pthread_self(), name);
+	pthread_setname_np(pthread_self(), entry->name);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, DEVICES_STACK_BYTES);
 	r = pthread_create(&entry->thread, &attr, run_loop, entry);
@@ -456,7 +471,7 @@ int devices_start(struct devices *devices, struct err *err)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (unsigned int i = 0; i < devices->loop_count && r >= 0; i++)
-		r = start_loop(&devices->loops[i], i);
+		r = start_loop(&devices->loops[i]);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r < 0 ? err_set(err, r, "devices: cannot make a thread: %s", strerror(-r)) : 0;
 }

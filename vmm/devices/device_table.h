@@ -4,8 +4,8 @@
  * All devices of a machine: which there are, in which order they are built (the order of virtio-mmio slots, so of the
  * guest's names for them), and which loop runs each.
  *
- * Theory of operation. Two kinds of loop threads: one, `devices`, for serial, console, rng, balloon, vsock, blk; and one
- * for each share, for a share may wait for a disk. Order of calls, around those of machine.h:
+ * Theory of operation. Two kinds of loop threads: one, `devices`, for serial, console, rng, balloon and vsock, which wait
+ * for nobody; and one for each disk and each share, which may wait for the host's. Order of calls, around those of machine.h:
  *   devices_create()   after machine_create, before machine_load; opens nothing by path; makes every fd and all memory
  *   devices_start()    makes the loop threads; they wait for kicks that cannot come before machine_run()
  *   devices_stop()     after machine_join(): ends the loops. Not before: a vCPU thread that waits for a loop would wait for
