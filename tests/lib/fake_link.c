@@ -2,7 +2,8 @@
 /*
  * A sandbox-link without a guest, for tests of the supervisor: says that it is isolated and the agent ready, answers EXEC by
  * STARTED and EXIT 7, makes a main command end with code 3 at once, and turns SHUTDOWN into a byte for fake_vmm. Named
- * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up; "long*" its command ends with the guest, which
+ * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up; "lost*" its agent is lost once it was
+ * ready; "long*" its command ends with the guest, which
  * takes a second to go; "flood*" it never stops sending records once it is ready, as a hijacked one might. Ends by itself after
  * a minute.
  */
@@ -124,6 +125,8 @@ int main(int argc, char **argv)
 		say(event, EVENT_AGENT_READY, 1000, 0);
 	if (strncmp(name, "flood", 5) == 0)
 		flood(event);
+	if (strncmp(name, "lost", 4) == 0)
+		say(event, EVENT_AGENT_LOST, 0, 0);
 	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0) {
 		if (fds[2].revents || fds[0].revents)
 			return 0;

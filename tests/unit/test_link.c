@@ -432,9 +432,27 @@ static void test_silent_agent_is_lost(void **state)
 		say_message(rig->agent, PROTOCOL_HEALTH, &w);
 		hear_event(rig, EVENT_AGENT_HEALTH);
 	}
+	int begun = ask(rig, LINK_OP_EXEC, 0, "x", 1), guest = agent_stream(rig);
+	int answered = ask(rig, LINK_OP_EXEC, 0, "x", 1), other = agent_stream(rig);
+	uint8_t payload[64];
+	uint32_t len;
+
+	say_started(other);
+	assert_int_equal(take_frame(rig, answered, payload, &len), STREAM_STARTED);
 	usleep((SILENCE_MS + 200) * 1000);
 	hear_event(rig, EVENT_AGENT_LOST);
-	expect_end(rig, rig->agent);
+	/* What waits for an answer ends, what was answered goes on, and nothing new begins. */
+	expect_error(rig, begun, ENOTCONN);
+	expect_error(rig, ask(rig, LINK_OP_EXEC, 0, "x", 1), ENOTCONN);
+	close(guest);
+	/* It was only held up. */
+	say_message(rig->agent, PROTOCOL_HEALTH, &w);
+	hear_event(rig, EVENT_AGENT_HEALTH);
+	close(other);
+	expect_error(rig, answered, ECONNRESET);
+	begun = ask(rig, LINK_OP_EXEC, 0, "x", 1);
+	close(agent_stream(rig));
+	expect_error(rig, begun, ECONNRESET);
 }
 
 static void test_agent_refuses(void **state)

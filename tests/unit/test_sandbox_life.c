@@ -239,6 +239,36 @@ static void test_trusted_hard_links_reach_the_vmm(void **state)
 	assert_ended("links", LIFECYCLE_STOPPED, "stopped by the test");
 }
 
+/* The machine runs on, and whoever wants something of the guest is told at once. */
+static void test_a_lost_agent_is_said_so(void **state)
+{
+	_cleanup_json_ json_t *request = json_pack("{s:s, s:[s]}", "op", "exec", "argv", "true");
+	struct err err = {};
+	json_t *data = NULL;
+	int fd;
+
+	(void)state;
+	start_named("lost");
+	for (int i = 0; i < 100; i++) {
+		json_decref(data);
+		data = call("lost", json_pack("{s:s}", "op", "status"), NULL);
+		if (strcmp(json_string_value(json_object_get(data, "health")), "lost") == 0)
+			break;
+		usleep(20000);
+	}
+	assert_string_equal(json_string_value(json_object_get(data, "state")), "running");
+	assert_string_equal(json_string_value(json_object_get(data, "health")), "lost");
+	json_decref(data);
+	data = NULL;
+	assert_int_equal(control_connect(&paths, "lost", &fd, &err), 0);
+	assert_int_equal(control_call(fd, request, 2000, &data, NULL, &err), -ENOTCONN);
+	assert_non_null(strstr(err.text, "does not answer"));
+	assert_non_null(strstr(err.next_step, "sandboxctl console lost"));
+	close(fd);
+	stop("lost", 5000);
+	assert_ended("lost", LIFECYCLE_STOPPED, "stopped by the test");
+}
+
 static void test_two_starts_at_once(void **state)
 {
 	int codes[2] = {}, started = 0, busy = 0;
@@ -656,6 +686,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_life),
 		cmocka_unit_test(test_trusted_hard_links_reach_the_vmm),
+		cmocka_unit_test(test_a_lost_agent_is_said_so),
 		cmocka_unit_test(test_two_starts_at_once),
 		cmocka_unit_test(test_two_folders_of_one_name),
 		cmocka_unit_test(test_a_stopped_vmm_is_ended),

@@ -36,7 +36,7 @@ enum event_kind {
 	EVENT_AGENT_HEALTH =
 		35, /* [0]: load1 * 100, [1]: mem total KiB, [2]: mem free KiB, [3]: disk free KiB,
 				    [4]: degraded bits, [5]: processes. Guest's word. */
-	EVENT_AGENT_LOST = 36, /* the control stream ended */
+	EVENT_AGENT_LOST = 36, /* the control stream ended, or is silent: HEALTH may follow then */
 	EVENT_SESSION_ENDED =
 		37, /* the main command ended; value[0]: wait status form: exit code or 128+n */
 	EVENT_LINK_FAILED = 38, /* value[0]: errno */

@@ -72,7 +72,7 @@ void link_agent_ask_health(struct link_agent *agent)
 
 void link_agent_shutdown(struct link_agent *agent, enum link_shutdown kind)
 {
-	if (agent->state != LINK_AGENT_READY && agent->state != LINK_AGENT_SETTING_UP)
+	if (agent->state < LINK_AGENT_SETTING_UP || agent->state > LINK_AGENT_SILENT)
 		return;
 	say(agent, PROTOCOL_SHUTDOWN, put_shutdown,
 		kind == LINK_SHUTDOWN_REBOOT ? PROTOCOL_SHUTDOWN_REBOOT
@@ -212,6 +212,10 @@ static void agent_data(void *owner, const uint8_t *bytes, size_t len)
 		bytes += taken;
 		len -= taken;
 	}
+	if (agent->state == LINK_AGENT_SILENT) {
+		log_info("the agent is heard again");
+		agent->state = LINK_AGENT_READY;
+	}
 	if (agent->state == LINK_AGENT_READY)
 		loop_timer_set(agent->timer, agent->silence_ms);
 }
@@ -239,7 +243,15 @@ static const struct link_socket_ops agent_ops = {
 
 static void on_silence(void *data)
 {
-	lose(data, "it is silent");
+	struct link_agent *agent = data;
+
+	if (agent->state != LINK_AGENT_READY)
+		return;
+	log_warn("the agent is silent");
+	agent->state = LINK_AGENT_SILENT;
+	link_events_send(agent->events, EVENT_AGENT_LOST, NULL, 0);
+	if (agent->silent)
+		agent->silent(agent->silent_data);
 }
 
 int link_agent_init(struct link_agent *agent, struct loop *loop, struct link_events *events,

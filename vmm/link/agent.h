@@ -5,8 +5,9 @@
  * fixed-size records for the supervisor and nothing else (H10); all of them are the guest's word (H3).
  *
  * Theory of operation. ABSENT -> (the guest connects) HELLO -> (WELCOME goes out) SETTING_UP -> READY; REFUSED and LOST are
- * final. A message out of place, or one that does not decode, is LOST, as is the stream's end, and silence of
- * LINK_AGENT_SILENCE_MS once READY: judged here, by our clock.
+ * final. A message out of place, or one that does not decode, is LOST, as is the stream's end. Silence of
+ * LINK_AGENT_SILENCE_MS once READY, judged here by our clock, is SILENT: told as a loss, and nothing new is begun, but a
+ * guest that was only held up (a busy host, a stopped VMM) is READY again with its next word.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,7 @@ enum link_agent_state {
 	LINK_AGENT_HELLO, /* connected; HELLO is awaited */
 	LINK_AGENT_SETTING_UP, /* WELCOME was sent */
 	LINK_AGENT_READY, /* operations may start */
+	LINK_AGENT_SILENT, /* was READY, and is not heard */
 	LINK_AGENT_REFUSED,
 	LINK_AGENT_LOST,
 };
@@ -36,6 +38,8 @@ struct link_agent {
 	uint64_t silence_ms;
 	const void *welcome; /* the encoded body; borrowed */
 	size_t welcome_len;
+	void (*silent)(void *data); /* it became SILENT; may be NULL */
+	void *silent_data;
 	enum link_agent_state state;
 	struct link_socket socket;
 	bool in_payload;

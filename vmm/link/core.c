@@ -98,6 +98,17 @@ void link_core_end(struct link_core *core, struct link_item *item)
 		core->freed(core->freed_data);
 }
 
+void link_core_end_unanswered(struct link_core *core)
+{
+	struct link_item *item = core->items, *next;
+
+	for (; item; item = next) {
+		next = item->next;
+		if (item->unanswered)
+			item->unanswered(item);
+	}
+}
+
 void link_core_expire(struct link_core *core, struct link_item *item, uint64_t after_ms)
 {
 	item->expires_ms = clock_monotonic_ms() + after_ms;

@@ -18,6 +18,7 @@
 struct link_item {
 	struct link_item *next, *previous;
 	void (*close)(struct link_item *item); /* closes its sockets; it may be called again */
+	void (*unanswered)(struct link_item *item); /* NULL: the guest has answered, or need not */
 	uint64_t expires_ms; /* monotonic; 0: never. Then it is ended. */
 	bool counted; /* against LINK_OPERATIONS_MAX */
 	bool dead;
@@ -46,6 +47,8 @@ void link_core_add(struct link_core *core, struct link_item *item, bool counted,
 	void (*close)(struct link_item *item));
 /* Closes it now; the memory stays until the round is over. May be called twice. */
 void link_core_end(struct link_core *core, struct link_item *item);
+/* The guest does not speak any more: ends, with an error, what waits for its first word. */
+void link_core_end_unanswered(struct link_core *core);
 void link_core_expire(struct link_core *core, struct link_item *item, uint64_t after_ms);
 
 /* One frame, whole or (false) not at all. */

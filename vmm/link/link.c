@@ -112,6 +112,17 @@ static void on_forward(struct link *link, uint32_t port, int fd)
 		link_forward_start(&link->core, (uint16_t)port, fd);
 }
 
+static bool is_lost(const struct link *link)
+{
+	return link->agent.state == LINK_AGENT_SILENT || link->agent.state == LINK_AGENT_LOST;
+}
+
+/* What began a moment ago and was never answered does not wait for ever. */
+static void on_silent(void *data)
+{
+	link_core_end_unanswered(&((struct link *)data)->core);
+}
+
 static void on_framed(struct link *link, const struct link_request *request, int fd)
 {
 	static const enum protocol_type types[] = {
@@ -123,7 +134,7 @@ static void on_framed(struct link *link, const struct link_request *request, int
 	if (fd < 0)
 		return;
 	if (link->agent.state != LINK_AGENT_READY)
-		link_refuse(fd, link->agent.state == LINK_AGENT_LOST ? -ENOTCONN : -EAGAIN);
+		link_refuse(fd, is_lost(link) ? -ENOTCONN : -EAGAIN);
 	else
 		link_operation_start(
 			&link->core, types[request->op], request->body, request->body_len, fd);
@@ -278,6 +289,8 @@ static int set_up(struct link *link)
 			&link->control_source);
 	if (config->agent_silence_ms)
 		link->agent.silence_ms = config->agent_silence_ms;
+	link->agent.silent = on_silent;
+	link->agent.silent_data = link;
 	link->core.freed = on_freed;
 	link->core.freed_data = link;
 	return r == 0 ? listen_all(link) : r;

@@ -98,11 +98,19 @@ static size_t client_room(void *owner)
 	return op->ending ? LINK_READ_MAX : room_for(&op->guest);
 }
 
+static void unanswered(struct link_item *item)
+{
+	fail((struct operation *)item, -ENOTCONN);
+}
+
 static void guest_data(void *owner, const uint8_t *bytes, size_t len)
 {
 	struct operation *op = owner;
 	size_t taken;
-	int r = link_filter_push(&op->from_guest, bytes, len, &taken, to_client, op);
+	int r;
+
+	op->item.unanswered = NULL;
+	r = link_filter_push(&op->from_guest, bytes, len, &taken, to_client, op);
 
 	if (r < 0)
 		fail(op, r);
@@ -193,6 +201,7 @@ void link_operation_start(struct link_core *core, enum protocol_type type, const
 		return;
 	}
 	link_core_add(core, &op->item, true, close_operation);
+	op->item.unanswered = unanswered;
 	op->core = core;
 	op->ending = false;
 	op->guest.fd = op->client.fd = -1;

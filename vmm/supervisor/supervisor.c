@@ -578,6 +578,8 @@ static void take_link_event(struct supervisor *s, const struct event *e)
 		take_health(s, e);
 		break;
 	case EVENT_AGENT_LOST:
+		if (s->phase != PHASE_UP)
+			break; /* as it was asked to */
 		s->live.agent_lost = true;
 		push_event(s, event_json("agent-lost"));
 		break;
@@ -743,6 +745,19 @@ static void request_stop(
 	begin_stop(s, LIFECYCLE_ASKED_TO_STOP, request->grace_ms);
 }
 
+static int guest_is_lost(const struct supervisor *s, struct err *err)
+{
+	const char *name = s->record.spec.name;
+
+	err_set(err, -ENOTCONN,
+		"sandbox %s: its guest does not answer (health: lost), though its machine runs",
+		name);
+	err_next_step(err,
+		"sandboxctl console %s shows what its kernel said; sandboxctl restart %s", name,
+		name);
+	return -ENOTCONN;
+}
+
 static void request_guest(
 	struct supervisor *s, struct control_client *client, const struct control_request *request)
 {
@@ -756,6 +771,8 @@ static void request_guest(
 	else if (!s->ready)
 		r = err_set(&err, -EAGAIN, "sandbox %s: its guest is not ready yet",
 			s->record.spec.name);
+	else if (s->live.agent_lost)
+		r = guest_is_lost(s, &err);
 	else if (request->op == CONTROL_ATTACH && !s->record.spec.command[0])
 		r = err_set(&err, -ENOENT, "sandbox %s: it has no main command to attach to",
 			s->record.spec.name);
