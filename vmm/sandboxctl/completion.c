@@ -115,7 +115,11 @@ void completion_print_zsh(FILE *out)
 	      "\t\t_files\n"
 	      "\tfi\n"
 	      "}\n"
-	      "compdef _sandboxctl sandboxctl\n",
+	      "if [ \"${funcstack[1]}\" = _sandboxctl ]; then\n" /* from a folder of $fpath */
+	      "\t_sandboxctl \"$@\"\n"
+	      "else\n"
+	      "\tcompdef _sandboxctl sandboxctl\n"
+	      "fi\n",
 		out);
 }
 

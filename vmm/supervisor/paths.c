@@ -285,32 +285,17 @@ static int own_folder(char ret[static PATH_MAX])
 #define SOURCE_IMAGES_FOLDER LIBEXEC_FOLDER "/images"
 #endif
 
-int paths_find_program(const char *program, char ret_path[static PATH_MAX], struct err *err)
-{
-	char folder[PATH_MAX], found[PATH_MAX];
-	int r = own_folder(folder);
+/* From bin/ of an installation to its libexec/, wherever the whole was put (DESTDIR, a copied prefix). */
+#define BESIDE_BIN "../libexec/sandboxctl"
 
-	if (r < 0)
-		return err_set(err, r, "program %s: /proc/self/exe: %s", program, strerror(-r));
-	r = format_path(found, err, "%s/%s", folder, program);
-	if (r == 0 && access(found, X_OK) < 0)
-		r = format_path(found, err, "%s/%s", LIBEXEC_FOLDER, program);
-	if (r < 0)
-		return r;
-	if (access(found, X_OK) < 0)
-		return err_set(err, -ENOENT, "program %s: neither in %s nor in %s", program, folder,
-			LIBEXEC_FOLDER);
-	strcpy(ret_path, found);
-	return 0;
-}
-
-int paths_find_image_script(const char *script, char ret_path[static PATH_MAX], struct err *err)
+/* The first of these folders that has an executable of this name. -ENOENT names the first and the last. */
+static int find_in(const char *what, const char *const *folders, size_t count, const char *name,
+	char ret_path[static PATH_MAX], struct err *err)
 {
-	static const char *const folders[] = { SOURCE_IMAGES_FOLDER, LIBEXEC_FOLDER "/images" };
 	char found[PATH_MAX];
 
-	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-		int r = format_path(found, err, "%s/%s", folders[i], script);
+	for (size_t i = 0; i < count; i++) {
+		int r = format_path(found, err, "%s/%s", folders[i], name);
 
 		if (r < 0)
 			return r;
@@ -319,6 +304,34 @@ int paths_find_image_script(const char *script, char ret_path[static PATH_MAX], 
 			return 0;
 		}
 	}
-	return err_set(
-		err, -ENOENT, "images/%s: neither in %s nor in %s", script, folders[0], folders[1]);
+	return err_set(err, -ENOENT, "%s %s: neither in %s nor in %s", what, name, folders[0],
+		folders[count - 1]);
+}
+
+int paths_find_program(const char *program, char ret_path[static PATH_MAX], struct err *err)
+{
+	char own[PATH_MAX], beside_bin[PATH_MAX];
+	const char *const folders[] = { own, beside_bin, LIBEXEC_FOLDER };
+	int r = own_folder(own);
+
+	if (r < 0)
+		return err_set(err, r, "program %s: /proc/self/exe: %s", program, strerror(-r));
+	r = format_path(beside_bin, err, "%s/" BESIDE_BIN, own);
+	return r < 0 ? r : find_in("program", folders, ARRAY_SIZE(folders), program, ret_path, err);
+}
+
+int paths_find_image_script(const char *script, char ret_path[static PATH_MAX], struct err *err)
+{
+	char own[PATH_MAX], beside[PATH_MAX], beside_bin[PATH_MAX];
+	const char *const folders[] = { beside, beside_bin, SOURCE_IMAGES_FOLDER,
+		LIBEXEC_FOLDER "/images" };
+	int r = own_folder(own);
+
+	if (r < 0)
+		return err_set(err, r, "images/%s: /proc/self/exe: %s", script, strerror(-r));
+	r = format_path(beside, err, "%s/images", own);
+	if (r == 0)
+		r = format_path(beside_bin, err, "%s/" BESIDE_BIN "/images", own);
+	return r < 0 ? r
+		     : find_in("image script", folders, ARRAY_SIZE(folders), script, ret_path, err);
 }

@@ -53,9 +53,9 @@ int paths_of_runtime(const struct paths *paths, const char *name, const char *fi
 int paths_open_private(const char *path, int *ret_fd, struct err *err);
 
 /*
- * A program of this product: beside the running one first (build tree), then in the libexec folder it was built for.
- * What was found must be executable. -ENOENT names both places.
+ * A program of this product: beside the running one first (build tree), then in libexec beside its bin (an installation,
+ * wherever it was put), then in the libexec folder it was built for. What was found must be executable.
  */
 int paths_find_program(const char *program, char ret_path[static PATH_MAX], struct err *err);
-/* A script of images/ (e.g. "initramfs/build"): below the source tree of a build tree, else below libexec/images. */
+/* A script of images/ (e.g. "initramfs/build"): an installation's own, else the source tree's of a build tree. */
 int paths_find_image_script(const char *script, char ret_path[static PATH_MAX], struct err *err);
