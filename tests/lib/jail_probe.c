@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/kvm.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
@@ -156,6 +157,19 @@ static int attempt_tiocsti(void)
 	return refused_if_negative(ioctl(0, TIOCSTI, &c));
 }
 
+/* What the machine asks of KVM; the fd is no vCPU, so that anything but a kill is well. */
+static int attempt_kvm(void)
+{
+	ioctl(0, KVM_RUN, 0);
+	ioctl(0, KVM_GET_REGS, 0);
+	return 0;
+}
+
+static int attempt_kvm_set_regs(void)
+{
+	return refused_if_negative(ioctl(0, KVM_SET_REGS, 0));
+}
+
 static int attempt_capability(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -194,6 +208,8 @@ static const struct {
 	{ "setuid-bit", attempt_setuid_bit },
 	{ "device-node", attempt_device_node },
 	{ "tiocsti", attempt_tiocsti },
+	{ "kvm", attempt_kvm },
+	{ "kvm-set-regs", attempt_kvm_set_regs },
 	{ "capability", attempt_capability },
 	{ "executable-memory", attempt_executable_memory },
 };
@@ -216,7 +232,10 @@ static int enter_jail(
 		return err_set(err, -errno, "the share roots: %s", strerror(errno));
 	r = jail_restrict(plan, &layers, err);
 	if (r == 0)
-		r = jail_seal(plan, table, &layers, err);
+		r = jail_seal(
+			plan, table == &seccomp_vmm_vcpu ? &seccomp_vmm : table, &layers, err);
+	if (r == 0 && table == &seccomp_vmm_vcpu)
+		r = jail_seal_thread(plan, table, err);
 	return r;
 }
 
@@ -224,6 +243,7 @@ static const struct seccomp_table *table_named(const char *name)
 {
 	return strcmp(name, "link") == 0     ? &seccomp_link
 	       : strcmp(name, "unpack") == 0 ? &seccomp_unpack
+	       : strcmp(name, "vcpu") == 0   ? &seccomp_vmm_vcpu
 					     : &seccomp_vmm;
 }
 

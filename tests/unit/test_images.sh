@@ -95,6 +95,35 @@ inside() {
 	cpio -i --quiet --to-stdout "$2" <"$1"
 }
 
+# A kernel that lies in a project is the project's word.
+test_foreign_kernel() {
+	local foreign=$work/project/debian-6.1-generic own theirs
+	mkdir -p "$foreign/modules"
+	echo secret >"$work/secret"
+	cp "$work/secret" "$work/overlay.ko"
+	echo stranger >"$work/agent"
+	: >"$foreign/modules/modules.builtin"
+	ln -s ../../../secret "$foreign/modules/overlay.ko"
+	for entry in overlay.ko: ../../../overlay.ko: "$work/overlay.ko:"; do
+		echo "$entry" >"$foreign/modules/modules.dep"
+		if own=$("$images/initramfs/build" --kernel "$foreign" --agent "$work/agent" 2>"$work/words"); then
+			echo "a file outside of the kernel's folder went into its initramfs: $entry"
+			return 1
+		fi
+		check "it is named" grep -q "modules/.*overlay.ko is no file in its folder" "$work/words"
+	done
+	check "nothing of it stays" test -z "$(grep -rl secret "$XDG_CACHE_HOME/sandboxctl/initramfs")"
+	# One that gives itself out for the distribution's, before that one has an initramfs with this agent.
+	rm "$foreign/modules/overlay.ko"
+	echo theirs >"$foreign/modules/overlay.ko"
+	echo overlay.ko: >"$foreign/modules/modules.dep"
+	cp "$kernels/debian-6.1-generic/package" "$foreign/package"
+	theirs=$("$images/initramfs/build" --kernel "$foreign" --agent "$work/agent")
+	own=$("$images/initramfs/build" --kernel debian-6.1-generic --agent "$work/agent")
+	check "it has its own" same "$(inside "$theirs" modules/overlay.ko)" theirs
+	check "and no other gets it" same "$(inside "$own" modules/overlay.ko)" over
+}
+
 test_initramfs() {
 	local first second
 	echo agent >"$work/agent"
@@ -152,5 +181,6 @@ make_package_manager
 export PATH=$work/bin:$PATH
 test_fetch
 test_initramfs
+test_foreign_kernel
 test_pruning
 test_quickstart_under_sudo

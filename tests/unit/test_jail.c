@@ -84,6 +84,8 @@ static void test_what_it_needs_works(void **state)
 		{ "nothing", "unpack", 0, GOT_IT },
 		{ "use-share", "vmm", 0, GOT_IT },
 		{ "reopen", "vmm", 0, GOT_IT },
+		{ "kvm", "vmm", 0, GOT_IT },
+		{ "kvm", "vcpu", 0, GOT_IT },
 	};
 
 	(void)state;
@@ -110,6 +112,8 @@ static void test_everything_else_is_refused(void **state)
 		{ "device-node", "vmm", 0, KILLED },
 		{ "tiocsti", "vmm", 0, KILLED },
 		{ "executable-memory", "vmm", 0, KILLED },
+		{ "kvm-set-regs", "vmm", 0, KILLED },
+		{ "path", "vcpu", 0, KILLED },
 		{ "path", "link", 0, KILLED },
 		{ "dotdot", "link", 0, KILLED },
 		{ "exec", "link", 0, KILLED },

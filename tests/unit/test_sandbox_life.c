@@ -601,6 +601,18 @@ static void test_root_in_anothers_folder(void **state)
 	snprintf(path, sizeof(path), PATHS_EXPOSED_ROOT "/%s/tools/bin", record.instance);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0755);
+	/* Where root writes they cannot: no link of theirs leads root's chown, chmod or cp away. */
+	snprintf(path, sizeof(path), PATHS_EXPOSED_ROOT "/%s", record.instance);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(st.st_mode & 0777, 0711);
+	snprintf(path, sizeof(path), PATHS_EXPOSED_ROOT "/%s/vsock", record.instance);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 12345);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	snprintf(path, sizeof(path), PATHS_EXPOSED_ROOT "/%s/vsock/vsock.sock", record.instance);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 12345);
 	record_finish(&record);
 	spec_finish(&spec);
 	stop("theirs", 5000);

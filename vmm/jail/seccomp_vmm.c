@@ -18,6 +18,7 @@
 static const struct seccomp_rule rules[] = {
 	/* running guests */
 	CALL_IF(ioctl, 1, KVM_RUN, "run a vCPU"),
+	CALL_IF(ioctl, 1, KVM_GET_REGS, "where a vCPU was when KVM could not go on"),
 	CALL_IF(ioctl, 1, KVM_IRQ_LINE, "raise the serial port's interrupt"),
 	CALL_IF(tgkill, 0, 1, "kick a vCPU thread of ours (we are pid 1 of our namespace)"),
 	CALL(rt_sigreturn, "return from that kick"),
@@ -126,6 +127,7 @@ const struct seccomp_table seccomp_vmm = {
 /* vCPU threads: run, latch, hand over. No file is opened, changed or found from here. */
 static const struct seccomp_rule vcpu_rules[] = {
 	CALL_IF(ioctl, 1, KVM_RUN, "run a vCPU"),
+	CALL_IF(ioctl, 1, KVM_GET_REGS, "where a vCPU was when KVM could not go on"),
 	CALL_IF(ioctl, 1, KVM_IRQ_LINE, "raise the serial port's interrupt"),
 	CALL_IF(tgkill, 0, 1, "kick the other vCPUs at the end"),
 	CALL(rt_sigreturn, "return from a kick"),

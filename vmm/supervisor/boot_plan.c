@@ -2,7 +2,7 @@
 /*
  * Theory of operation. A table of stages, done in order; the first that fails names itself. As root with another owner,
  * the jailed processes (who have the owner's rights) cannot pass root's 0700 folders: what they must reach by path lies
- * below /run/sandboxctl/INSTANCE, a folder of the owner's in one that anybody may pass through but only root may write.
+ * below /run/sandboxctl/INSTANCE, which anybody may pass through but only root may write; the folder of sockets in it is the owner's.
  */
 #include "vmm/supervisor/boot_plan.h"
 
@@ -202,10 +202,21 @@ static int make_folders(struct boot_plan *plan, const char *const *environment, 
 	snprintf(plan->exposed, sizeof(plan->exposed), PATHS_EXPOSED_ROOT "/%s", plan->instance);
 	snprintf(plan->socket_folder, sizeof(plan->socket_folder), PATHS_EXPOSED_ROOT "/%s/vsock",
 		plan->instance);
-	if (mkdir(plan->exposed, 0700) < 0 || mkdir(plan->socket_folder, 0700) < 0 ||
-		chown(plan->socket_folder, plan->owner.uid, plan->owner.gid) < 0 ||
-		chown(plan->exposed, plan->owner.uid, plan->owner.gid) < 0)
+	/* Root's own, passed through by those who know its name: the owner could make links of what root puts there. */
+	if (mkdir(plan->exposed, 0711) < 0 || chmod(plan->exposed, 0711) < 0 ||
+		mkdir(plan->socket_folder, 0700) < 0)
 		return err_set(err, -errno, "folder %s: %s", plan->exposed, strerror(errno));
+	return 0;
+}
+
+/* The socket and its folder become the owner's when root has nothing more to do in it, the folder last. */
+static int give_sockets(const struct boot_plan *plan, const char *socket, struct err *err)
+{
+	if (!owner_is_other(&plan->owner))
+		return 0;
+	if (lchown(socket, plan->owner.uid, plan->owner.gid) < 0 ||
+		chown(plan->socket_folder, plan->owner.uid, plan->owner.gid) < 0)
+		return err_set(err, -errno, "socket %s: %s", socket, strerror(errno));
 	return 0;
 }
 
@@ -246,11 +257,9 @@ static int open_listener(struct boot_plan *plan, const char *const *environment,
 	plan->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (plan->listen_fd < 0 ||
 		bind(plan->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		chmod(address.sun_path, 0600) < 0 || listen(plan->listen_fd, 64) < 0 ||
-		(owner_is_other(&plan->owner) &&
-			chown(address.sun_path, plan->owner.uid, plan->owner.gid) < 0))
+		chmod(address.sun_path, 0600) < 0 || listen(plan->listen_fd, 64) < 0)
 		return err_set(err, -errno, "socket %s: %s", address.sun_path, strerror(errno));
-	return 0;
+	return give_sockets(plan, address.sun_path, err);
 }
 
 static int add_share(struct boot_plan *plan, const struct boot_share *share, struct err *err)
