@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=420
+# test: limit=900
 # /workspace and other shares, from both sides: whose files are whose, modes, links, mappings, locks, databases, big and many.
 . "$TREE/tests/lib/sandbox.bash"
 
@@ -56,6 +56,8 @@ both "hard links" "2 2" 'echo $(stat -c %h m3 h1)'
 inside work 'echo through >>h1'
 equal "one file" through "$(tail -n1 m3)"
 both "link of before" "new" 'tail -n1 before/link'
+
+equal "inode numbers are the host's" "$(stat -c %i . m3 before/deep/er)" "$(inside work 'stat -c %i . m3 before/deep/er')"
 
 note "names, renames, removal"
 inside work 'mkdir names; cd names; touch -- "a b" "é" "日本" "-x" "tab	tab" "new
