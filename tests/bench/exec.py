@@ -47,8 +47,10 @@ def seconds(run, rounds):
     for number in range(WARM_UP + rounds):
         began = time.monotonic_ns()
         run()
+        took = (time.monotonic_ns() - began) / 1e9
+        print(run.__name__, number, took, file=sys.stderr, flush=True)
         if number >= WARM_UP:
-            times.append((time.monotonic_ns() - began) / 1e9)
+            times.append(took)
     return {"median": statistics.median(times), "least": min(times), "most": max(times)}
 
 

@@ -110,6 +110,8 @@ static void test_small_packets_are_bounded(void **state)
 	vsock_credit_heard(&c, 256 << 10, 10);
 	assert_int_equal(vsock_credit_packets_free(&c), 10);
 	assert_false(vsock_credit_should_ask(&c)); /* still near the bound: once is enough */
+	vsock_credit_heard(&c, 256 << 10, 40);
+	assert_true(c.asked); /* a slow reader is not asked for every few packets */
 	vsock_credit_heard(&c, 256 << 10, 128);
 	assert_int_equal(c.packet_count, 0);
 	assert_false(c.asked);

@@ -51,6 +51,13 @@ static bool near_limit(const struct vsock_credit *credit)
 	       (credit->packet_count && vsock_credit_room(credit, 0) < credit->peer_buf_alloc / 16);
 }
 
+static bool well_below_limit(const struct vsock_credit *credit)
+{
+	return credit->packet_count < packet_limit(credit) / 2 &&
+	       (!credit->packet_count ||
+		       vsock_credit_room(credit, 0) >= credit->peer_buf_alloc / 4);
+}
+
 bool vsock_credit_should_ask(const struct vsock_credit *credit)
 {
 	return !credit->asked && near_limit(credit);
@@ -76,7 +83,8 @@ void vsock_credit_heard(struct vsock_credit *credit, uint32_t peer_buf_alloc, ui
 		credit->packet_first = (uint16_t)(credit->packet_first + 1) % VSOCK_PACKETS_MAX;
 		credit->packet_count--;
 	}
-	if (!near_limit(credit))
+	/* Not at once: a slow reader would be asked again for each few kilobytes. */
+	if (well_below_limit(credit))
 		credit->asked = false;
 }
 

@@ -296,7 +296,9 @@ static int serve_data(struct vsock_stream *stream)
 	}
 	r = n > 0 ? push_read(stream, &plan, (size_t)n) : 1;
 	vsock_rx_ready(stream);
-	vsock_stream_poll(stream);
+	/* One that has more is read again in a moment; should that be impossible, its next event disarms it. */
+	if (!stream->ready)
+		vsock_stream_poll(stream);
 	return r;
 }
 

@@ -192,8 +192,16 @@ static void on_stream(void *data, uint32_t events)
 		stream->readable = !stream->host_ended;
 	if (events & (EPOLLHUP | EPOLLERR))
 		hung_up(stream);
-	if (vsock_stream_settle(stream))
-		vsock_rx_run(device);
+	if (events == EPOLLIN)
+		vsock_rx_ready(stream);
+	else if (!vsock_stream_settle(stream))
+		return;
+	vsock_rx_run(device);
+	/*
+	 * Only now: most reads leave the fd empty, and it need not be disarmed for the meantime. What could not be
+	 * read is disarmed here. A stream that ended on the way has no source (slots outlive their streams).
+	 */
+	vsock_stream_poll(stream);
 }
 
 bool vsock_stream_attach(struct vsock_stream *stream, int fd)
