@@ -13,6 +13,7 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/base/array.h"
@@ -31,6 +33,8 @@
 #define LIFELINE_FD 3
 
 static int rw_share = -1, ro_share = -1, proc_fd = -1;
+static const char *
+	outside_name; /* the test listens at this path with .sock behind it, and at the same abstract name */
 
 /* An attempt's outcome by a call's result. */
 static int refused_if_negative(long result)
@@ -105,6 +109,29 @@ static int attempt_socket_inet(void)
 static int attempt_socket_unix(void)
 {
 	return refused_if_negative(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+/* A socket that is made must lead nowhere: no abstract name, no path, no address of the outside. */
+static int attempt_connect_outside(void)
+{
+	for (int i = 0; i < 3; i++) {
+		struct sockaddr_un to = { .sun_family = AF_UNIX };
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		int len;
+
+		len = snprintf(to.sun_path, sizeof(to.sun_path), "%s%s.sock",
+			i == 2	 ? "/share/0/../.."
+			: i == 1 ? ""
+				 : "@",
+			outside_name);
+		if (!i)
+			to.sun_path[0] = '\0';
+		socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len);
+
+		if (fd >= 0 && connect(fd, (struct sockaddr *)&to, size) == 0)
+			return 0;
+	}
+	return 1;
 }
 
 static int attempt_exec(void)
@@ -199,6 +226,7 @@ static const struct {
 	{ "root-listing", attempt_root_listing },
 	{ "socket-inet", attempt_socket_inet },
 	{ "socket-unix", attempt_socket_unix },
+	{ "connect-outside", attempt_connect_outside },
 	{ "exec", attempt_exec },
 	{ "fork", attempt_fork },
 	{ "kill-outside", attempt_kill_outside },
@@ -253,6 +281,7 @@ int main(int argc, char **argv)
 
 	if (argc != 6)
 		return 2;
+	outside_name = argv[4];
 	const struct jail_bind binds[] = {
 		{ .source = argv[4], .target = "/share/0" },
 		{ .source = argv[5], .target = "/share/1", .readonly = true },

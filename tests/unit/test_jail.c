@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,7 +32,7 @@
 #define REFUSED_OR_KILLED 1000
 
 static char rw_share[] = "/tmp/jail-rw-XXXXXX", ro_share[] = "/tmp/jail-ro-XXXXXX";
-static int lifeline_read, lifeline_write;
+static int lifeline_read, lifeline_write, abstract_listener, path_listener;
 
 /* The attempt's outcome as above; with the lifeline's write end closed first if dead_supervisor. */
 static int outcome(const char *attempt, const char *table, uint32_t omit)
@@ -125,6 +127,14 @@ static void test_everything_else_is_refused(void **state)
 		{ "fork", "unpack", 0, KILLED },
 		{ "kill-outside", "unpack", 0, KILLED },
 		{ "executable-memory", "unpack", 0, KILLED },
+		{ "kill-outside", "link", 0, KILLED },
+		{ "ptrace", "link", 0, KILLED },
+		{ "mount", "link", 0, KILLED },
+		{ "setpgid", "link", 0, KILLED },
+		{ "tiocsti", "link", 0, KILLED },
+		{ "executable-memory", "link", 0, KILLED },
+		{ "connect-outside", "link", 0, REFUSED },
+		{ "connect-outside", "vmm", 0, KILLED },
 	};
 
 	(void)state;
@@ -148,6 +158,16 @@ static void test_each_layer_holds_alone(void **state)
 		/* no capabilities */
 		{ "capability", "vmm", JAIL_SECCOMP, REFUSED },
 		{ "mount", "vmm", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		/* the same walls around the link (H10): no host file, nobody to signal, no socket of the outside */
+		{ "path", "link", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		{ "path", "link", JAIL_SECCOMP, REFUSED },
+		{ "dotdot", "link", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		{ "exec", "link", JAIL_SECCOMP | JAIL_LANDLOCK, REFUSED },
+		{ "kill-outside", "link", JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_NO_CAPS, REFUSED },
+		{ "ptrace", "link", JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_NO_CAPS, REFUSED },
+		{ "capability", "link", JAIL_SECCOMP, REFUSED },
+		/* the net namespace (abstract names) and the empty root (paths) */
+		{ "connect-outside", "link", JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_NO_CAPS, REFUSED },
 		/* Landlock, or the user namespace before it */
 		{ "device-node", "vmm", JAIL_SECCOMP, REFUSED },
 	};
@@ -186,6 +206,24 @@ static void test_a_dead_supervisor_is_noticed(void **state)
 	lifeline_read = kept;
 }
 
+/* What connect-outside looks for, seen to be reachable from here. first: '@' for an abstract name. */
+static int listen_at(char first)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int len = snprintf(
+		at.sun_path, sizeof(at.sun_path), "%s%s.sock", first == '@' ? "@" : "", rw_share);
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len);
+
+	if (first == '@')
+		at.sun_path[0] = '\0';
+	if (bind(fd, (struct sockaddr *)&at, size) < 0 || listen(fd, 8) < 0 ||
+		connect(client, (struct sockaddr *)&at, size) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
 static int set_up(void **state)
 {
 	int pair[2];
@@ -195,7 +233,9 @@ static int set_up(void **state)
 		return -1;
 	lifeline_read = pair[0];
 	lifeline_write = pair[1];
-	return 0;
+	abstract_listener = listen_at('@');
+	path_listener = listen_at('/');
+	return abstract_listener < 0 || path_listener < 0 ? -1 : 0;
 }
 
 static int tear_down(void **state)
@@ -209,6 +249,10 @@ static int tear_down(void **state)
 	rmdir(ro_share);
 	close(lifeline_read);
 	close(lifeline_write);
+	close(abstract_listener);
+	close(path_listener);
+	snprintf(path, sizeof(path), "%s.sock", rw_share);
+	unlink(path);
 	return 0;
 }
 
