@@ -3,8 +3,8 @@
  * A sandbox-link without a guest, for tests of the supervisor: says that it is isolated and the agent ready, answers EXEC by
  * STARTED and EXIT 7, makes a main command end with code 3 at once, and turns SHUTDOWN into a byte for fake_vmm. Named
  * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up; "lost*" its agent is lost once it was
- * ready; "long*" its command ends with the guest, which
- * takes a second to go; "flood*" it never stops sending records once it is ready, as a hijacked one might. Ends by itself after
+ * ready; "walled*" it finds no isolation and says so; "long*" its command ends with the guest, which takes a second to go;
+ * "flood*" it never stops sending records once it is ready, as a hijacked one might. Ends by itself after
  * a minute.
  */
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include "vmm/base/array.h"
 #include "vmm/base/event.h"
 #include "vmm/base/fdio.h"
+#include "vmm/jail/jail.h"
 #include "vmm/link/control.h"
 
 static const char *option(int argc, char **argv, const char *name)
@@ -114,6 +115,12 @@ int main(int argc, char **argv)
 	fds[1] =
 		(struct pollfd){ .fd = atoi(option(argc, argv, "--control-fd")), .events = POLLIN };
 	fds[2] = (struct pollfd){ .fd = atoi(option(argc, argv, "--lifeline-fd")) };
+	if (strncmp(name, "walled", 6) == 0) {
+		static const char words[] = "fake_link: error: no such wall here\n"
+					    "fake_link: error: " JAIL_FIX_MARK "build one\n";
+
+		return write(STDERR_FILENO, words, sizeof(words) - 1) > 0;
+	}
 	say(event, EVENT_LINK_ISOLATED, 0x3ff, 0);
 	if (read(vsock, &running, 1) != 1)
 		return 0;

@@ -384,7 +384,7 @@ static void test_a_killed_link_fails_the_sandbox(void **state)
 	assert_ended("unlinked", LIFECYCLE_FAILED, "sandbox-link was ended by signal 9");
 }
 
-static void assert_start_fails(const char *name, const char *text)
+static void assert_start_fails(const char *name, const char *text, const char *next_step)
 {
 	struct err err = {};
 	struct spec spec;
@@ -393,6 +393,8 @@ static void assert_start_fails(const char *name, const char *text)
 	assert_true(start(&spec, &err) < 0);
 	if (!strstr(err.text, text))
 		fail_msg("error: %s", err.text);
+	if (!strstr(err.next_step, next_step))
+		fail_msg("next step: %s", err.next_step);
 	spec_finish(&spec);
 	wait_gone(name);
 	assert_ended(name, LIFECYCLE_FAILED, text);
@@ -401,8 +403,10 @@ static void assert_start_fails(const char *name, const char *text)
 static void test_starts_that_fail_say_why(void **state)
 {
 	(void)state;
-	assert_start_fails("mute", "cannot go on");
-	assert_start_fails("refused", "No such device");
+	assert_start_fails("mute", "cannot go on", "console");
+	assert_start_fails("refused", "No such device", "console");
+	/* H16: what was missing, and what the process that missed it said would help. */
+	assert_start_fails("walled", "no such wall here", "build one");
 }
 
 static void test_a_crash_has_its_own_reason(void **state)

@@ -24,6 +24,8 @@
 #include "vmm/base/err.h"
 
 #define JAIL_BINDS_MAX 24
+/* A jailed process that fails logs err's text, then its next step behind this; the supervisor passes both on. */
+#define JAIL_FIX_MARK "what helps: "
 
 struct seccomp_table; /* jail/seccomp_table.h */
 

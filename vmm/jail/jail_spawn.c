@@ -93,8 +93,12 @@ int jail_spawn(const struct spawn_spec *spec, uid_t uid, gid_t gid, pid_t *ret_p
 	jailed.in_child = become_owner;
 	jailed.data = &state;
 	r = spawn(&jailed, ret_pid, ret_pidfd, err);
-	if (r == -EPERM || r == -ENOSPC || r == -EUSERS || r == -EINVAL)
+	if (r == -EPERM || r == -ENOSPC || r == -EUSERS || r == -EINVAL) {
+		/* "No space" is how the kernel says that namespaces are used up, or switched off: whoever reads it looks for a full disk. */
+		r = err_set(err, -EPERM, "%s: this host refuses it user and pid namespaces (%s)",
+			spec->path, strerror(-r));
 		jail_explain_refusal(err);
+	}
 	return r;
 }
 

@@ -141,7 +141,7 @@ static void report_failure(const struct process *p, const struct err *err)
 
 	log_error("%s", err->text);
 	if (err->next_step[0])
-		log_error("%s", err->next_step);
+		log_error(JAIL_FIX_MARK "%s", err->next_step);
 	if (p->options.config.event_fd >= 0)
 		event_send(p->options.config.event_fd, &sequence, EVENT_LINK_FAILED,
 			(uint64_t[]){ (uint64_t)-err->code }, 1);

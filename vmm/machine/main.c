@@ -473,7 +473,7 @@ int main(int argc, char **argv)
 	code = (uint64_t)-err.code;
 	log_error("%s: %s", vmm.options.name, err.text);
 	if (err.next_step[0])
-		log_error("%s", err.next_step);
+		log_error(JAIL_FIX_MARK "%s", err.next_step);
 	tell(&vmm, EVENT_VMM_FAILED, &code, 1);
 	return EXIT_FAILED;
 }

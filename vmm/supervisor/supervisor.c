@@ -34,6 +34,7 @@
 #include "vmm/base/fdio.h"
 #include "vmm/base/log.h"
 #include "vmm/base/loop.h"
+#include "vmm/jail/jail.h"
 #include "vmm/link/control.h"
 #include "vmm/supervisor/backend_kvm.h"
 #include "vmm/supervisor/boot_plan.h"
@@ -51,6 +52,7 @@
 #define LOCK_WAIT_MS	   1000
 #define CHILD_LOG_CAP	   (64 * 1024)
 #define TAIL_MAX	   160
+#define FIX_MAX		   256
 #define GROUP_WAIT_MS	   5000
 #define EVENT_TURN	   64 /* records of one child before timers and requests have their turn */
 #define EVENT_LAST_TURN	   4096 /* and when it has ended: more than a socket holds */
@@ -67,6 +69,7 @@ struct child {
 	struct capped_log log;
 	int log_fd;
 	char tail[TAIL_MAX]; /* the last line it wrote, printable */
+	char fix[FIX_MAX]; /* the last one that said what to do; "" where none did */
 	bool started, gone;
 };
 
@@ -318,6 +321,14 @@ static json_t *ending_json(const struct supervisor *s)
 		s->record.exit_code >= 0 ? json_integer(s->record.exit_code) : json_null());
 }
 
+/* Only of what failed while the jail was built: later lines are of a process that a guest may have taken. */
+static const char *failed_fix(const struct supervisor *s)
+{
+	if (s->live.agent_ready)
+		return "";
+	return *s->link.fix ? s->link.fix : s->vmm.fix;
+}
+
 static void tell_ending(struct supervisor *s)
 {
 	_cleanup_json_ json_t *ending = ending_json(s);
@@ -325,7 +336,10 @@ static void tell_ending(struct supervisor *s)
 
 	if (s->progress_fd >= 0) {
 		err_set(&err, -EIO, "sandbox %s: %s", s->record.spec.name, s->record.reason);
-		err_next_step(&err, "sandboxctl console %s", s->record.spec.name);
+		if (*failed_fix(s))
+			err_next_step(&err, "%s", failed_fix(s));
+		else
+			err_next_step(&err, "sandboxctl console %s", s->record.spec.name);
 		tell_failure(s, &err, s->live.agent_ready ? "command" : "boot");
 	}
 	control_server_answer_all(s->control, CONTROL_STOP, ending);
@@ -363,18 +377,33 @@ static void drain_over(void *data)
 		enter_phase(s, PHASE_TERM, TERM_WAIT_MS);
 }
 
-static void keep_tail(struct child *c, const char *data, size_t len)
+/* The last line it wrote, and the last that says what to do about it (JAIL_FIX_MARK), both printable. */
+static void keep_line(struct child *c, const char *line, size_t len)
 {
+	char text[TAIL_MAX + FIX_MAX], *fix;
 	size_t n = 0;
 
-	for (size_t i = 0; i < len; i++) {
-		if (data[i] == '\n' && i + 1 < len)
-			n = 0; /* another line follows */
-		else if (data[i] != '\n' && n < sizeof(c->tail) - 1)
-			c->tail[n++] = data[i] >= 0x20 && data[i] < 0x7f ? data[i] : '?';
+	for (size_t i = 0; i < len && n < sizeof(text) - 1; i++)
+		text[n++] = line[i] >= 0x20 && line[i] < 0x7f ? line[i] : '?';
+	text[n] = '\0';
+	fix = strstr(text, JAIL_FIX_MARK);
+	if (fix)
+		snprintf(c->fix, sizeof(c->fix), "%.*s", FIX_MAX - 1, fix + strlen(JAIL_FIX_MARK));
+	else if (n)
+		snprintf(c->tail, sizeof(c->tail), "%.*s", TAIL_MAX - 1, text);
+}
+
+static void keep_tail(struct child *c, const char *data, size_t len)
+{
+	while (len) {
+		const char *end = memchr(data, '\n', len);
+		size_t line = end ? (size_t)(end - data) : len;
+
+		keep_line(c, data, line);
+		line += end != NULL;
+		data += line;
+		len -= line;
 	}
-	if (n)
-		c->tail[n] = '\0';
 }
 
 static void take_log(void *data, uint32_t events)
