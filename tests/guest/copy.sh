@@ -112,6 +112,7 @@ equal "the key is the user's alone" 600 "$(stat -c %a "$(awk '/IdentityFile/ { g
 note "console and logs"
 equal "logs" $'first line\nto stderr' "$(ctl logs copy | sort)"
 equal "logs -n" 1 "$(ctl logs copy -n 1 | wc -l)"
+equal "logs --json" "2 LogLine" "$(ctl logs copy --json | jq -r .kind | sort | uniq -c | xargs)"
 inside_root copy 'echo said to the console >/dev/console'
 until_true 10 "the console has it" eval "ctl console copy | grep -q 'said to the console'"
 # Both go on until the sandbox has ended, and end with it.

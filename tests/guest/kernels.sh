@@ -1,21 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=420
+# test: limit=600
 # Each kernel that Debian packages, and ours: ready, with the share, the right modules, and an orderly end. `cloud` has no 9p.
+# With KERNEL_CPUS="1 2 4" each generic kernel is booted with each of these numbers of processors; else 6.1 with 2, 6.12 with 4.
 . "$TREE/tests/lib/sandbox.bash"
 
 folder=$(project kernels)
 echo shared >"$folder/file"
 cache=$XDG_CACHE_HOME/sandboxctl/kernels
 
-# boots KERNEL RELEASE_PATTERN
+# boots KERNEL RELEASE_PATTERN CPUS
 boots() {
 	local began
 	began=$(date +%s%N)
-	note "$1"
-	start k "$folder" --kernel "$1" --memory 384M
+	note "$1, $3 processors"
+	start k "$folder" --kernel "$1" --memory 384M --cpus "$3"
 	echo "$1: ready in $((($(date +%s%N) - began) / 1000000)) ms"
 	[[ $(inside k 'uname -r') =~ $2 ]] || fail "$1: it says $(inside k 'uname -r')"
+	equal "$1: processors" "$3" "$(inside k nproc)"
 	equal "$1: share" shared "$(inside k 'cat file; touch made')"
 	equal "$1: nothing degraded" "[]" "$(ctl status k --json | jq -c .data.degraded)"
 	equal "$1: the kernel in status" "$1" "$(data k kernel)"
@@ -32,9 +34,13 @@ for kernel in generic cloud; do
 done
 [ -d "$cache/minimal" ] || { echo "no minimal kernel: images/kernel/build"; exit 77; }
 
-boots minimal '^6\.'
-boots debian-6.1-generic '^6\.1\.'
-boots debian-6.12-generic '^6\.12\.'
+boots minimal '^6\.' 1
+for cpus in ${KERNEL_CPUS:-2}; do
+	boots debian-6.1-generic '^6\.1\.' "$cpus"
+done
+for cpus in ${KERNEL_CPUS:-4}; do
+	boots debian-6.12-generic '^6\.12\.' "$cpus"
+done
 
 for version in 6.1 6.12; do
 	note "cloud $version: no 9p, and start says so"
@@ -46,7 +52,7 @@ for version in 6.1 6.12; do
 	equal "as JSON" "not-supported" "$(ctl start c --json --workspace "$folder" --kernel "debian-$version-cloud" --memory 384M </dev/null | jq -r .data.error)"
 	note "cloud $version: to agent ready, without shares"
 	# That start has unpacked it.
-	vmlinux=$(grep -la "Linux version $release " "$XDG_CACHE_HOME"/sandboxctl/vmlinux/* 2>/dev/null | head -n1)
+	vmlinux=$(find "$XDG_CACHE_HOME/sandboxctl/vmlinux" -maxdepth 1 -type f -exec grep -la "Linux version $release " {} + | head -n1)
 	"$TREE/images/initramfs/build" --kernel "$folder_of" --agent "$BUILD/sandbox-agent" --output "$SCRATCH/initramfs-$version" >/dev/null
 	timeout 100 python3 "$TREE/tests/guest/kernels_cloud.py" "$BUILD" "$vmlinux" "$SCRATCH/initramfs-$version" "$SCRATCH" "$release"
 done
