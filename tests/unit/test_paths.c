@@ -89,6 +89,42 @@ static void test_private_folders(void **state)
 	assert_int_equal(paths_open_private("relative", &fd, NULL), -EINVAL);
 }
 
+/* Whoever may write in the cache chooses what others' guests run. */
+static void test_a_cache_of_ones_own(void **state)
+{
+	struct err err = {};
+	struct paths paths;
+	char path[PATH_MAX + 64];
+
+	(void)state;
+	setenv("HOME", base, 1);
+	setenv("XDG_STATE_HOME", below("st"), 1);
+	setenv("XDG_CACHE_HOME", below("ca"), 1);
+	unsetenv("XDG_RUNTIME_DIR");
+	assert_int_equal(paths_load(&paths, &err), 0);
+	assert_int_equal(paths_prepare(&paths, &err), 0); /* none yet */
+	assert_int_equal(mkdir(below("ca"), 0755), 0);
+	assert_int_equal(mkdir(below("ca/sandboxctl"), 0755), 0);
+	assert_int_equal(mkdir(below("ca/sandboxctl/kernels"), 0755), 0);
+	assert_int_equal(paths_prepare(&paths, &err), 0);
+	chmod(below("ca/sandboxctl/kernels"), 0777);
+	assert_int_equal(paths_prepare(&paths, &err), -EPERM);
+	assert_non_null(strstr(err.text, "ca/sandboxctl/kernels: anybody may write in it"));
+	assert_non_null(strstr(err.next_step, "XDG_CACHE_HOME"));
+	chmod(below("ca/sandboxctl/kernels"), 0755);
+	chmod(below("ca"), 01777);
+	assert_int_equal(paths_prepare(&paths, &err), -EPERM);
+	chmod(below("ca"), 0755);
+	/* A link out of it leads to where others may write. */
+	assert_int_equal(mkdir(below("public"), 0777), 0);
+	chmod(below("public"), 0777);
+	snprintf(path, sizeof(path), "%s/public", base);
+	assert_int_equal(symlink(path, below("ca/sandboxctl/tools")), 0);
+	assert_int_equal(paths_prepare(&paths, &err), -EPERM);
+	assert_int_equal(unlink(below("ca/sandboxctl/tools")), 0);
+	assert_int_equal(paths_prepare(&paths, &err), 0);
+}
+
 static int make_base(void **state)
 {
 	(void)state;
@@ -107,6 +143,7 @@ int main(void)
 		cmocka_unit_test(test_xdg_rules),
 		cmocka_unit_test(test_names_and_lengths),
 		cmocka_unit_test(test_private_folders),
+		cmocka_unit_test(test_a_cache_of_ones_own),
 	};
 
 	return cmocka_run_group_tests(tests, make_base, remove_base);

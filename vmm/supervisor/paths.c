@@ -217,11 +217,54 @@ static int prepare_runtime(const struct paths *paths, struct err *err)
 	return r;
 }
 
+/* A folder that is looked at as an ancestor is, with all above it. 0 where it is not there. */
+static int check_not_writable(const char *path, struct err *err)
+{
+	char at[PATH_MAX];
+	struct stat st;
+
+	if (!realpath(path, at))
+		return errno == ENOENT
+			       ? 0
+			       : err_set(err, -errno, "folder %s: %s", path, strerror(errno));
+	for (;;) {
+		char *slash = strrchr(at, '/');
+		int r = stat(at, &st) < 0
+				? err_set(err, -errno, "folder %s: %s", at, strerror(errno))
+				: check_ancestor(at, &st, err);
+
+		if (r < 0 || !slash[1])
+			return r;
+		slash[slash == at ? 1 : 0] = '\0';
+	}
+}
+
+/* E17: kernels, what the guest begins with and its tools lie here: nobody else may put theirs in their place. */
+static int check_cache(const struct paths *paths, struct err *err)
+{
+	static const char *const parts[] = { "", "/kernels", "/vmlinux", "/vmlinux/by-stat",
+		"/initramfs", "/initramfs/by-stat", "/tools" };
+	char path[PATH_MAX];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && r == 0; i++) {
+		r = format_path(path, err, "%s%s", paths->cache, parts[i]);
+		if (r == 0)
+			r = check_not_writable(path, err);
+	}
+	if (r < 0 && err && !err->next_step[0])
+		err_next_step(err, "set XDG_CACHE_HOME to a folder that is yours alone, or take "
+				   "that right away: chmod go-w");
+	return r;
+}
+
 int paths_prepare(const struct paths *paths, struct err *err)
 {
 	int r = prepare_state(paths, err);
 
-	return r < 0 ? r : prepare_runtime(paths, err);
+	if (r == 0)
+		r = prepare_runtime(paths, err);
+	return r < 0 ? r : check_cache(paths, err);
 }
 
 static int path_below(const char *base, const char *name, const char *file,
