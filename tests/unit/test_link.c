@@ -914,6 +914,40 @@ static void test_published_port(void **state)
 	close(client);
 }
 
+/* Connections that others make and leave open do not keep the user from his own sandbox. */
+static void test_connections_leave_room_for_execs(void **state)
+{
+	struct rig *rig = *state;
+	int client[LINK_OPERATIONS_MAX / 2], guest[LINK_OPERATIONS_MAX / 2], waiting, exec, stream;
+	uint8_t payload[64];
+	uint32_t len;
+
+	agent_ready(rig);
+	for (int i = 0; i < LINK_OPERATIONS_MAX / 2; i++) {
+		client[i] = unix_connect(path_of(rig, "published"));
+		guest[i] = agent_stream(rig);
+		assert_int_equal(take_frame(rig, guest[i], payload, &len), PROTOCOL_FORWARD);
+	}
+	waiting = unix_connect(path_of(rig, "published"));
+	rounds(rig);
+	exec = ask(rig, LINK_OP_EXEC, 0, "request", 7);
+	stream = agent_stream(rig);
+	expect_frame(rig, stream, PROTOCOL_EXEC, "request", 7);
+	/* One that ends makes room for the one that waits. */
+	close(guest[0]);
+	close(guest[1]);
+	close(stream);
+	stream = agent_stream(rig);
+	assert_int_equal(take_frame(rig, stream, payload, &len), PROTOCOL_FORWARD);
+	for (int i = 2; i < LINK_OPERATIONS_MAX / 2; i++)
+		close(guest[i]);
+	for (int i = 0; i < LINK_OPERATIONS_MAX / 2; i++)
+		close(client[i]);
+	close(waiting);
+	close(exec);
+	close(stream);
+}
+
 static void test_forward_bulk_survives_close(void **state)
 {
 	struct rig *rig = *state;
@@ -1093,6 +1127,7 @@ int main(void)
 		LINK_TEST(test_session_with_pipes),
 		LINK_TEST(test_session_keeps_output),
 		LINK_TEST(test_published_port),
+		LINK_TEST(test_connections_leave_room_for_execs),
 		LINK_TEST(test_forward_bulk_survives_close),
 		LINK_TEST(test_firecracker_form),
 		LINK_TEST(test_guest_to_host_ports),

@@ -67,6 +67,11 @@ bool link_core_full(const struct link_core *core)
 	return core->counted >= LINK_OPERATIONS_MAX;
 }
 
+bool link_core_full_for_others(const struct link_core *core)
+{
+	return core->counted >= LINK_OPERATIONS_MAX / 2;
+}
+
 void link_core_add(struct link_core *core, struct link_item *item, bool counted,
 	void (*close_fn)(struct link_item *item))
 {

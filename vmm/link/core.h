@@ -43,6 +43,8 @@ void link_core_finish(struct link_core *core);
 void link_core_reap(struct link_core *core);
 
 bool link_core_full(const struct link_core *core); /* of counted items */
+/* For what any user of this host may begin: half of the places are left to the sandbox's own. */
+bool link_core_full_for_others(const struct link_core *core);
 void link_core_add(struct link_core *core, struct link_item *item, bool counted,
 	void (*close)(struct link_item *item));
 /* Closes it now; the memory stays until the round is over. May be called twice. */

@@ -134,6 +134,13 @@ static void forward(struct link_listener *listener, int fd)
 	link_forward_start(listener->core, listener->guest_port, fd);
 }
 
+/* Anybody on this host can connect to a published port; that must not cost the user his execs. */
+static bool is_full(const struct link_listener *listener)
+{
+	return listener->guest_port ? link_core_full_for_others(listener->core)
+				    : link_core_full(listener->core);
+}
+
 static void on_listener(void *data, uint32_t events)
 {
 	struct link_listener *listener = data;
@@ -142,7 +149,7 @@ static void on_listener(void *data, uint32_t events)
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
 		int fd;
 
-		if (link_core_full(listener->core)) {
+		if (is_full(listener)) {
 			listener->paused = loop_modify(listener->source, 0) == 0;
 			return;
 		}

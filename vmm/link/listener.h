@@ -5,7 +5,7 @@
  * Firecracker's wire form): a client says "CONNECT <port>\n" within LINK_GREETING_MS, is answered "OK <n>\n" once the guest
  * has accepted, and from then on its socket is the VMM's: no byte of the stream passes through this process. Where the guest
  * refuses, the client's socket is closed.
- * Over LINK_OPERATIONS_MAX nothing is accepted: connections wait in the kernel's queue.
+ * Over LINK_OPERATIONS_MAX nothing is accepted, of published ports over half of it: connections wait in the kernel's queue.
  */
 #include <stdbool.h>
 #include <stdint.h>
