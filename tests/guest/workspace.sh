@@ -112,6 +112,13 @@ equal "a mapping that two processes share" ok "$(inside work 'timeout 60 python3
 equal "on the host after msync" there "$(dd if=shared bs=1 skip=8 count=5 status=none)"
 inside work 'rm -f log; for j in $(seq 100); do echo "$j" >>log; done'
 equal "appends" 100 "$(sort -u log | wc -l)"
+inside work 'rm -f all; for i in 1 2 3 4; do (for j in $(seq 50); do echo "$i $j" >>all; done) & done; wait'
+equal "appends of four at once" 200 "$(sort -u all | wc -l)"
+inside work 'exec 5>>open; echo first >&5; for i in $(seq 100); do [ -e seen ] && exit; sleep 0.2; done; exit 1' &
+other=$!
+until_true 15 "what is written to a file that stays open" grep -q first open
+touch seen
+wait $other || fail "the guest has not seen the host's answer"
 echo host >>log
 inside work 'echo guest >>log'
 equal "appends from both sides" $'host\nguest' "$(tail -n2 log)"
