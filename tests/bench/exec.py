@@ -23,7 +23,9 @@ class Client:
 
     def __init__(self, name):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(f"{os.environ['XDG_STATE_HOME']}/sandboxctl/run/{name}/control.sock")
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        folder = f"{runtime}/sandboxctl" if runtime else f"{os.environ['XDG_STATE_HOME']}/sandboxctl/run"
+        self.sock.connect(f"{folder}/{name}/control.sock")
 
     def call(self, request):
         text = json.dumps(request).encode()
@@ -54,13 +56,7 @@ def seconds(run, rounds):
     return {"median": statistics.median(times), "least": min(times), "most": max(times)}
 
 
-def main():
-    build, scratch = sys.argv[1:3]
-    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 20
-    program, folder = build + "/sandboxctl", scratch + "/project"
-    os.makedirs(folder, exist_ok=True)
-    subprocess.run([program, "start", "bench", "--fresh", "--no-attach", "--workspace", folder, "--kernel", "minimal", "--cpus", "1",
-                    "--memory", "256M"], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+def measure(program, rounds):
     client = Client("bench")
 
     def whole():
@@ -69,20 +65,34 @@ def main():
     def warm():
         assert client.execute(["true"]) == (1, 0)
 
-    def inside():
+    def ten_inside():
         assert client.execute(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /usr/bin/true; done"]) == (1, 0)
 
-    def empty():
+    def none_inside():
         assert client.execute(["sh", "-c", ":"]) == (1, 0)
 
     result = {"sandboxctl exec": seconds(whole, rounds), "warm client": seconds(warm, rounds)}
-    in_guest = (seconds(inside, rounds)["median"] - seconds(empty, rounds)["median"]) / 10
+    in_guest = (seconds(ten_inside, rounds)["median"] - seconds(none_inside, rounds)["median"]) / 10
     result["in the guest alone"] = {"median": in_guest}
     for row in result.values():
         row["instructions"] = round(row["median"] / 2e-9)
-    subprocess.run([program, "stop", "bench"], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    return result
+
+
+def main():
+    build, scratch = sys.argv[1:3]
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 10
+    program, folder = build + "/sandboxctl", scratch + "/project"
+    os.makedirs(folder, exist_ok=True)
+    subprocess.run([program, "start", "bench", "--fresh", "--no-attach", "--workspace", folder, "--kernel", "minimal", "--cpus", "1",
+                    "--memory", "256M"], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    try:
+        result = measure(program, rounds)
+    finally:
+        subprocess.run([program, "stop", "bench"], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     json.dump(result, sys.stdout, indent=1)
     print()
 
 
-main()
+if __name__ == "__main__":
+    main()
