@@ -7,13 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "images/digest.h"
+#include "images/kernel/extract.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
+
+#define COPY_SIZE (256u << 10)
 
 /* Short names; the first of a name that is in the cache is meant. NULL is the default. */
 static const struct {
@@ -235,10 +239,39 @@ static int remember(const char *key, const char *hex, struct err *err)
 	return 0;
 }
 
+/*
+ * The file may lie where a guest writes, and the cache is everybody's: what is unpacked has to be what the digest was made
+ * of, and not what stands there a moment later.
+ */
+static int copy_privately(int image_fd, int *ret_fd, struct err *err)
+{
+	_cleanup_close_ int fd = memfd_create("kernel", MFD_CLOEXEC);
+	_cleanup_free_ char *buffer = malloc(COPY_SIZE);
+	uint64_t done = 0;
+	ssize_t n;
+	int r;
+
+	if (fd < 0 || !buffer)
+		return err_set(err, -ENOMEM, "no memory to copy it");
+	while ((n = pread(image_fd, buffer, COPY_SIZE, (off_t)done)) > 0) {
+		done += (uint64_t)n;
+		if (done > KERNEL_FILE_MAX)
+			return err_set(err, -ENOEXEC, "longer than any kernel");
+		r = fdio_write_full(fd, buffer, (size_t)n);
+		if (r < 0)
+			return err_set(err, r, "cannot copy it: %s", strerror(-r));
+	}
+	if (n < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return err_set(err, -errno, "cannot read it: %s", strerror(errno));
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
 static int open_unpacked(const char *cache, const char *key, const char *name, int image_fd,
 	const struct kernel_unpacker *unpacker, int *ret_fd, struct err *err)
 {
 	char folder[PATH_MAX], by_stat[PATH_MAX], target[PATH_MAX], hex[DIGEST_HEX_LEN + 1];
+	_cleanup_close_ int copy = -1;
 	int r = format(folder, err, "%s/%s", cache, "vmlinux");
 
 	if (r == 0)
@@ -246,11 +279,13 @@ static int open_unpacked(const char *cache, const char *key, const char *name, i
 	if (r == 0 && (r = fdio_mkdir_parents(by_stat, 0700)) < 0)
 		return err_set(err, r, "folder %s: cannot make it: %s", by_stat, strerror(-r));
 	if (r == 0)
-		r = digest_of_file(image_fd, hex, err);
+		r = copy_privately(image_fd, &copy, err);
+	if (r == 0)
+		r = digest_of_file(copy, hex, err);
 	if (r == 0)
 		r = format(target, err, "%s/%s", folder, hex);
 	if (r == 0 && !is_file(target))
-		r = unpack(target, image_fd, unpacker, err);
+		r = unpack(target, copy, unpacker, err);
 	if (r < 0)
 		return err_prefix(err, r, "kernel %s", name);
 	*ret_fd = open(target, O_RDONLY | O_CLOEXEC);

@@ -82,6 +82,33 @@ static void test_elf_is_opened_as_it_is(void **state)
 	assert_int_equal(kernel_cache_open(base, &choice, &unpacker, &fd, NULL), -ENOEXEC);
 }
 
+/* What a guest makes of the file while it is unpacked is not kept under the digest of what it was. */
+static void test_a_file_that_changes_meanwhile(void **state)
+{
+	static const char kernel[] = "a distribution's kernel";
+	struct kernel_unpacker changing = { .uid = getuid(), .gid = getgid() };
+	char script[1024], text[64] = {}, program[PATH_MAX];
+	struct kernel_choice choice;
+	struct err err = {};
+	int fd = -1;
+
+	(void)state;
+	snprintf(program, sizeof(program), "%s", at("changing"));
+	put("moving/vmlinuz", kernel, 0644);
+	/* Stands in for sandbox-unpack, and for the guest that writes into the file just then. */
+	snprintf(script, sizeof(script),
+		"#!/bin/sh\nprintf 'a poisoned kernel' >'%s'\nprintf '\\177ELF'\ncat\nhead -c 256 /dev/zero >&3\n",
+		at("moving/vmlinuz"));
+	put("changing", script, 0755);
+	changing.program = program;
+	assert_int_equal(kernel_cache_find(base, at("moving"), &choice, &err), 0);
+	if (kernel_cache_open(base, &choice, &changing, &fd, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 4);
+	assert_string_equal(text + 4, kernel);
+	close(fd);
+}
+
 /* Outside of the cache a guest may have written: such modules are not unpacked. */
 static void test_modules_come_from_the_cache_only(void **state)
 {
@@ -159,6 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_elf_is_opened_as_it_is),
+		cmocka_unit_test(test_a_file_that_changes_meanwhile),
 		cmocka_unit_test(test_modules_come_from_the_cache_only),
 		cmocka_unit_test(test_the_initramfs_script_runs_once),
 	};
