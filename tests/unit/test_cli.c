@@ -265,6 +265,11 @@ static void test_filter_on_a_terminal(void **state)
 	assert_int_equal(pty_finish(&pty), 0);
 	assert_non_null(strstr(pty.output, "\033[?1003h"));
 	assert_non_null(strstr(pty.output, "\033[?1003l"));
+	/* No query where a shell of this host, and not the guest, would read the answer. */
+	start_ctl(&pty,
+		"exec $ctl exec -t box -- sh -c 'printf \"q\\033[6n\\033[?1003hq\\n\"' </dev/null");
+	assert_int_equal(pty_finish(&pty), 0);
+	assert_non_null(strstr(pty.output, "qq"));
 	start_ctl(&pty, "exec $ctl exec --raw box -- sh -c 'printf \"a\\033]0;t\\007b\\n\"'");
 	assert_int_equal(pty_finish(&pty), 0);
 	assert_non_null(strstr(pty.output, "a\033]0;t\007b"));

@@ -61,6 +61,23 @@ static void test_what_passes(void **state)
 	}
 }
 
+/* Where the guest does not get what the terminal sends, a shell would. */
+static void test_a_muted_terminal_is_asked_nothing(void **state)
+{
+	static const char in[] =
+		"a\033[6nb\033[5n\033[c\033[0cc\033[?1000h\033[?1003;25;1004h\033[?9h\033[1md";
+	struct terminal_filter f;
+	char out[256];
+	size_t n;
+
+	(void)state;
+	terminal_filter_init(&f, TERMINAL_FILTER_SCREEN, true);
+	terminal_filter_mute(&f);
+	n = terminal_filter_run(&f, (const uint8_t *)in, strlen(in), (uint8_t *)out);
+	out[n] = '\0';
+	assert_string_equal(out, "abc\033[?25h\033[1md");
+}
+
 static void test_what_is_left_out(void **state)
 {
 	static const struct filter_case cases[] = {
@@ -190,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_passes),
+		cmocka_unit_test(test_a_muted_terminal_is_asked_nothing),
 		cmocka_unit_test(test_what_is_left_out),
 		cmocka_unit_test(test_log_and_text),
 		cmocka_unit_test(test_long_sequences_are_bounded),

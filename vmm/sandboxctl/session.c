@@ -459,6 +459,10 @@ static int run_with_terminal(struct session *s, struct err *err)
 		r = terminal_enter_raw(STDIN_FILENO, err);
 		s->raw_terminal = r == 0;
 	}
+	if (!s->raw_terminal) {
+		terminal_filter_mute(&s->out.filter);
+		terminal_filter_mute(&s->err_out.filter);
+	}
 	if (r == 0) {
 		queue_resize(s);
 		if (!s->options->stdin_open)

@@ -184,6 +184,12 @@ static bool private_mode_find(unsigned int number, size_t *ret_index)
 	return false;
 }
 
+/* Modes in which the terminal sends what nobody typed. */
+static bool reports(unsigned int mode)
+{
+	return mode == 9 || (mode >= 1000 && mode < 1034);
+}
+
 /* CSI ? modes h or l: written anew with the modes that pass. */
 static void csi_private_modes(struct terminal_filter *f, const struct csi *c, struct sink *s)
 {
@@ -196,7 +202,7 @@ static void csi_private_modes(struct terminal_filter *f, const struct csi *c, st
 	for (size_t i = 0; i < count; i++) {
 		char text[16];
 
-		if (!private_mode_find(numbers[i], &index))
+		if (!private_mode_find(numbers[i], &index) || (f->mute && reports(numbers[i])))
 			continue;
 		note_private_mode(f, index, on);
 		put(s, text,
@@ -217,8 +223,10 @@ static bool csi_ansi_mode(struct terminal_filter *f, const struct csi *c)
 	return true;
 }
 
-static bool csi_query_passes(const struct csi *c)
+static bool csi_query_passes(const struct terminal_filter *f, const struct csi *c)
 {
+	if (f->mute)
+		return false;
 	if (c->final == 'n')
 		return c->parameters_len == 1 &&
 		       (c->parameters[0] == '5' || c->parameters[0] == '6');
@@ -235,7 +243,7 @@ static bool csi_plain_passes(struct terminal_filter *f, const struct csi *c)
 		return true;
 	case 'n':
 	case 'c':
-		return csi_query_passes(c);
+		return csi_query_passes(f, c);
 	case 'h':
 	case 'l':
 		return csi_ansi_mode(f, c);

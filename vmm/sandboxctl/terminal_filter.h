@@ -43,6 +43,7 @@ struct terminal_filter {
 	enum terminal_filter_mode mode;
 	enum terminal_filter_state state;
 	bool string_is_osc; /* BEL ends it */
+	bool mute; /* nothing that makes the terminal send bytes: queries, mouse and focus reports */
 	bool guarded_utf8; /* the terminal is not UTF-8: characters holding bytes 80-9F become '?' */
 	uint8_t held[TERMINAL_FILTER_SEQUENCE_MAX];
 	size_t held_len;
@@ -53,6 +54,12 @@ struct terminal_filter {
 
 void terminal_filter_init(
 	struct terminal_filter *f, enum terminal_filter_mode mode, bool utf8_terminal);
+
+/* Nobody but a shell reads what the terminal sends: the guest must not write there. After terminal_filter_init(). */
+static inline void terminal_filter_mute(struct terminal_filter *f)
+{
+	f->mute = true;
+}
 
 /* What out must hold for len bytes of input. */
 #define TERMINAL_FILTER_OUT_SIZE(len) ((len) + TERMINAL_FILTER_SEQUENCE_MAX)
