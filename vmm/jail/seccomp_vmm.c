@@ -76,7 +76,7 @@ static const struct seccomp_rule rules[] = {
 	CALL_IF(fcntl, 1, F_DUPFD_CLOEXEC, "a second reference to a file"),
 	CALL_IF(fcntl, 1, F_OFD_SETLK, "9P locks"),
 	CALL_IF(fcntl, 1, F_OFD_GETLK, "9P locks"),
-	/* files of shares, each reached through an fd that tree.c holds; S3: no set-id bit becomes real */
+	/* files of shares, each reached through an fd that tree.c holds; S3: no set-id bit becomes real, but by openat2's mode */
 	CALL(openat2, "a component of a share, beneath its folder"),
 	CALL_MASKED(openat, 3, S_ISUID | S_ISGID, 0, "an O_PATH fd again, through /fd"),
 	CALL(fstat, "attributes"),
