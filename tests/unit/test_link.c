@@ -79,7 +79,7 @@ static int seqpacket(int *ret_theirs)
 	return pair[0];
 }
 
-static int set_up_with(void **state, uint64_t silence_ms)
+static int set_up_with(void **state, uint64_t silence_ms, uid_t owner_uid)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	struct err err = {};
@@ -97,6 +97,7 @@ static int set_up_with(void **state, uint64_t silence_ms)
 	rig->log_fd = memfd_create("session.log", MFD_CLOEXEC);
 	rig->config.listen_fd = rig->listener;
 	rig->config.session_log_fd = rig->log_fd;
+	rig->config.owner_uid = owner_uid;
 	rig->config.agent_silence_ms = silence_ms;
 	rig->config.welcome = welcome;
 	rig->config.welcome_len = sizeof(welcome);
@@ -112,7 +113,12 @@ static int set_up_with(void **state, uint64_t silence_ms)
 
 static int set_up(void **state)
 {
-	return set_up_with(state, 0);
+	return set_up_with(state, 0, geteuid());
+}
+
+static int set_up_of_another_user(void **state)
+{
+	return set_up_with(state, 0, geteuid() + 1);
 }
 
 /* Limit for an agent, whose heartbeats here come four times as often: a busy machine may be late with some. */
@@ -120,7 +126,7 @@ static int set_up(void **state)
 
 static int set_up_impatient(void **state)
 {
-	return set_up_with(state, SILENCE_MS);
+	return set_up_with(state, SILENCE_MS, geteuid());
 }
 
 static int tear_down(void **state)
@@ -985,6 +991,22 @@ static void test_forward_bulk_survives_close(void **state)
 	close(client);
 }
 
+/* E17: whoever else reaches the socket gets nothing through it. */
+static void test_another_users_connection_is_turned_away(void **state)
+{
+	struct rig *rig = *state;
+	struct vsock_broker_message message;
+	int client = unix_connect(path_of(rig, "vsock.sock")), fd = -1;
+	ssize_t n;
+
+	write_all(client, "CONNECT 22\n", 11);
+	rounds(rig);
+	assert_int_equal(vsock_broker_receive(rig->vmm, &message, &fd), -EAGAIN);
+	n = recv(client, &message, 1, MSG_DONTWAIT);
+	assert_true(n == 0 || (n < 0 && errno == ECONNRESET)); /* by what it said unread */
+	close(client);
+}
+
 static void test_firecracker_form(void **state)
 {
 	struct rig *rig = *state;
@@ -1130,6 +1152,8 @@ int main(void)
 		LINK_TEST(test_connections_leave_room_for_execs),
 		LINK_TEST(test_forward_bulk_survives_close),
 		LINK_TEST(test_firecracker_form),
+		cmocka_unit_test_setup_teardown(test_another_users_connection_is_turned_away,
+			set_up_of_another_user, tear_down),
 		LINK_TEST(test_guest_to_host_ports),
 		LINK_TEST(test_raw_vsock_gives_the_socket_away),
 		LINK_TEST(test_supervisor_goes),

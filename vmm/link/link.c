@@ -253,12 +253,14 @@ static int listen_all(struct link *link)
 	if (config->listen_fd >= 0)
 		r = fdio_set_nonblocking(config->listen_fd, true);
 	if (r == 0 && config->listen_fd >= 0)
-		r = link_listener_init(&link->listener, &link->core, config->listen_fd, 0);
+		r = link_listener_init(
+			&link->listener, &link->core, config->listen_fd, 0, config->owner_uid);
 	for (unsigned int i = 0; r == 0 && i < config->publish_count; i++) {
 		r = fdio_set_nonblocking(config->publish[i].fd, true);
 		if (r == 0)
 			r = link_listener_init(&link->published[i], &link->core,
-				config->publish[i].fd, config->publish[i].guest_port);
+				config->publish[i].fd, config->publish[i].guest_port,
+				config->owner_uid);
 	}
 	return r;
 }

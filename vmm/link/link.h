@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vmm/base/err.h"
 #include "vmm/base/loop.h"
@@ -35,6 +36,7 @@ struct link_config {
 	int session_log_fd; /* -1: none */
 	const void *welcome; /* the encoded body; outlives the link */
 	size_t welcome_len;
+	uid_t owner_uid; /* who alone is served on vsock.sock, as this process sees that user (E17) */
 	uint64_t agent_silence_ms; /* 0: LINK_AGENT_SILENCE_MS */
 	/* Guest-to-host ports lead to `<socket_folder>/vsock.sock_<port>`, where the port is in the list. NULL: nowhere. */
 	const char *socket_folder;

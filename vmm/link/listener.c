@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
 #include "vmm/link/connect_line.h"
 #include "vmm/link/forward.h"
 
@@ -141,6 +142,20 @@ static bool is_full(const struct link_listener *listener)
 				    : link_core_full(listener->core);
 }
 
+/*
+ * E17: the folder of the socket is the owner's alone; should it ever be open to others, they are still not served. In a jail
+ * only the owner's uid exists, and all others are the overflow uid.
+ */
+static bool is_owner(const struct link_listener *listener, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || len != sizeof(peer))
+		return false;
+	return peer.uid == listener->owner_uid;
+}
+
 static void on_listener(void *data, uint32_t events)
 {
 	struct link_listener *listener = data;
@@ -160,17 +175,23 @@ static void on_listener(void *data, uint32_t events)
 			listener->paused = loop_modify(listener->source, 0) == 0;
 		if (fd < 0)
 			return;
-		if (listener->guest_port)
+		if (listener->guest_port) {
 			forward(listener, fd);
-		else
+		} else if (is_owner(listener, fd)) {
 			greet(listener->core, fd);
+		} else {
+			log_ratelimited(LOG_WARN, "vsock.sock: another user was turned away");
+			close(fd);
+		}
 	}
 }
 
-int link_listener_init(
-	struct link_listener *listener, struct link_core *core, int fd, uint16_t guest_port)
+int link_listener_init(struct link_listener *listener, struct link_core *core, int fd,
+	uint16_t guest_port, uid_t owner_uid)
 {
-	*listener = (struct link_listener){ .core = core, .fd = fd, .guest_port = guest_port };
+	*listener = (struct link_listener){
+		.core = core, .fd = fd, .guest_port = guest_port, .owner_uid = owner_uid
+	};
 	return loop_add_fd(core->loop, fd, EPOLLIN, on_listener, listener, &listener->source);
 }
 

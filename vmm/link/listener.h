@@ -19,10 +19,11 @@ struct link_listener {
 	struct loop_source *source;
 	int fd; /* borrowed */
 	uint16_t guest_port; /* 0: vsock.sock */
+	uid_t owner_uid; /* of vsock.sock: others are turned away */
 	bool paused;
 };
 
-int link_listener_init(
-	struct link_listener *listener, struct link_core *core, int fd, uint16_t guest_port);
+int link_listener_init(struct link_listener *listener, struct link_core *core, int fd,
+	uint16_t guest_port, uid_t owner_uid);
 void link_listener_finish(struct link_listener *listener);
 void link_listener_resume(struct link_listener *listener); /* an operation ended */

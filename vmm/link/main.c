@@ -95,6 +95,7 @@ static int leave_the_host(struct process *p, struct err *err)
 		.lifeline_fd = p->options.lifeline_fd,
 		.binds = &p->sockets,
 		.bind_count = p->options.socket_folder ? 1 : 0 };
+	p->options.config.owner_uid = geteuid();
 	p->options.config.socket_folder = p->options.unjailed ? p->options.socket_folder : SOCKETS;
 	if (p->options.unjailed)
 		return 0;

@@ -76,8 +76,12 @@ int spec_add_share(struct spec *spec, const char *word, struct err *err)
 
 	if (!copy)
 		return err_set(err, -ENOMEM, "share %s: out of memory", word);
-	if (spec->share_count == SPEC_SHARES_MAX)
-		return err_set(err, -E2BIG, "share %s: more than %d shares", word, SPEC_SHARES_MAX);
+	if (spec->share_count == SPEC_SHARES_MAX) {
+		err_set(err, -E2BIG, "share %.300s: at most %d folders besides the workspace", word,
+			SPEC_SHARES_MAX);
+		err_next_step(err, "share a folder that holds several of them");
+		return -E2BIG;
+	}
 	if (!json_text_valid(word))
 		return err_set(err, -EINVAL, "share %s: not UTF-8 text", word);
 	suffixes = take_suffixes(copy);
@@ -163,8 +167,12 @@ int spec_add_port(struct spec *spec, const char *word, struct err *err)
 
 	if (!copy)
 		return err_set(err, -ENOMEM, "port %s: out of memory", word);
-	if (spec->port_count == SPEC_PORTS_MAX)
-		return err_set(err, -E2BIG, "port %s: more than %d ports", word, SPEC_PORTS_MAX);
+	if (spec->port_count == SPEC_PORTS_MAX) {
+		err_set(err, -E2BIG, "port %.100s: at most %d ports are published", word,
+			SPEC_PORTS_MAX);
+		err_next_step(err, "sandboxctl ssh -N -L HOST:127.0.0.1:GUEST NAME reaches others");
+		return -E2BIG;
+	}
 	if (!take_address(&rest, port.address, sizeof(port.address)) ||
 		!(colon = strchr(rest, ':'))) {
 		err_set(err, -EINVAL, "port %.100s: not of the form [ADDRESS:]HOST:GUEST", word);
