@@ -128,7 +128,7 @@ static int run_script(const struct initramfs_inputs *in, const char *kernel_fold
 
 static int remember(const char *key, const char *target, struct err *err)
 {
-	char temporary[PATH_MAX], folder[PATH_MAX];
+	char folder[PATH_MAX];
 	int r;
 
 	strcpy(folder, key);
@@ -136,13 +136,8 @@ static int remember(const char *key, const char *target, struct err *err)
 	r = fdio_mkdir_parents(folder, 0700);
 	if (r < 0)
 		return err_set(err, r, "folder %s: cannot make it: %s", folder, strerror(-r));
-	if (snprintf(temporary, sizeof(temporary), "%s.%d", key, (int)getpid()) >=
-		(int)sizeof(temporary))
-		return err_set(err, -ENAMETOOLONG, "file %s: its path is too long", key);
-	unlink(temporary);
-	if (symlink(target, temporary) < 0 || rename(temporary, key) < 0)
-		return err_set(err, -errno, "file %s: %s", key, strerror(errno));
-	return 0;
+	r = fdio_symlink_atomic(target, key);
+	return r < 0 ? err_set(err, r, "file %s: %s", key, strerror(-r)) : 0;
 }
 
 /* A kernel that is one file has no modules: an empty folder stands for it. */

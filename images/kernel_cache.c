@@ -227,16 +227,12 @@ static int unpack(
 
 static int remember(const char *key, const char *hex, struct err *err)
 {
-	char target[DIGEST_HEX_LEN + 8], temporary[PATH_MAX];
+	char target[DIGEST_HEX_LEN + 8];
+	int r;
 
 	snprintf(target, sizeof(target), "../%s", hex);
-	if (snprintf(temporary, sizeof(temporary), "%s.%d", key, (int)getpid()) >=
-		(int)sizeof(temporary))
-		return err_set(err, -ENAMETOOLONG, "file %s: its path is too long", key);
-	unlink(temporary);
-	if (symlink(target, temporary) < 0 || rename(temporary, key) < 0)
-		return err_set(err, -errno, "file %s: %s", key, strerror(errno));
-	return 0;
+	r = fdio_symlink_atomic(target, key);
+	return r < 0 ? err_set(err, r, "file %s: %s", key, strerror(-r)) : 0;
 }
 
 /*

@@ -164,6 +164,26 @@ static void test_loop_sources_may_go_during_dispatch(void **state)
 	close(b[1]);
 }
 
+static void test_links_are_replaced_whole(void **state)
+{
+	char folder[] = "/tmp/test_fdio_XXXXXX", path[64], text[16] = "";
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/link", folder);
+	assert_int_equal(fdio_symlink_atomic("one", path), 0);
+	assert_int_equal(fdio_symlink_atomic("other", path), 0);
+	assert_int_equal(readlink(path, text, sizeof(text)), 5);
+	assert_memory_equal(text, "other", 5);
+	assert_int_equal(fdio_symlink_atomic("one", "/proc/none/link"), -ENOENT);
+	assert_int_equal(
+		fdio_symlink_atomic("one", folder), -EISDIR); /* and nothing is left beside it */
+	unlink(path);
+	assert_int_equal(rmdir(folder), 0);
+	snprintf(path, sizeof(path), "%s.%d", folder, (int)getpid());
+	assert_int_equal(unlink(path), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +191,7 @@ int main(void)
 		cmocka_unit_test(test_fds_travel_and_none_too_many),
 		cmocka_unit_test(test_capped_log),
 		cmocka_unit_test(test_events_round_trip_and_reject),
+		cmocka_unit_test(test_links_are_replaced_whole),
 		cmocka_unit_test(test_loop_sources_may_go_during_dispatch),
 	};
 

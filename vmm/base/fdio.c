@@ -258,3 +258,22 @@ int fdio_mkdir_parents(const char *path, mode_t mode)
 			return 0;
 	}
 }
+
+int fdio_symlink_atomic(const char *target, const char *path)
+{
+	char temporary[PATH_MAX];
+
+	if (snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >=
+		(int)sizeof(temporary))
+		return -ENAMETOOLONG;
+	unlink(temporary);
+	if (symlink(target, temporary) < 0)
+		return -errno;
+	if (rename(temporary, path) < 0) {
+		int code = -errno;
+
+		unlink(temporary);
+		return code;
+	}
+	return 0;
+}

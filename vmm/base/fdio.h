@@ -23,6 +23,8 @@ int fdio_read_file(int dir_fd, const char *path, size_t max, char **ret_text, si
 
 /* Writes path by a temporary name in the same folder, fsync and rename: readers see the old or the new text, whole. */
 int fdio_write_file_atomic(int dir_fd, const char *path, const void *data, size_t len, mode_t mode);
+/* A symbolic link, likewise: whatever stood at path is replaced. */
+int fdio_symlink_atomic(const char *target, const char *path);
 
 int fdio_set_nonblocking(int fd, bool on);
 
