@@ -114,7 +114,7 @@ static int add_hit(const struct parse *p, const struct option_def *def, const ch
 			def->name, def->later);
 		return -EOPNOTSUPP;
 	}
-	if (def->value && !*value)
+	if (def->value && value && !*value)
 		return err_set(p->err, -EINVAL,
 			"--%s needs a value, and was given an empty one: --%s %s", def->name,
 			def->name, def->value);
