@@ -16,7 +16,7 @@
 enum event_kind {
 	/* from sandbox-vmm */
 	EVENT_VMM_ISOLATED =
-		1, /* the jail is complete; value[0]: bits of enum jail_layer in force */
+		1, /* the jail is complete; value[0]: bits of enum jail_layer in force; VMM's [1]: core scheduling */
 	EVENT_VMM_RUNNING = 2, /* first KVM_RUN is next; value[0]: ns since exec */
 	EVENT_VMM_ENDED =
 		3, /* value[0]: enum machine_end, [1]: ns in exits, [2]: exits, [3]: RAM bytes */

@@ -50,6 +50,7 @@ struct vmm {
 	uint64_t began_ns;
 	struct jail_plan plan;
 	struct vmm_shares shares;
+	bool kept_apart; /* keep_apart() */
 	uint32_t layers;
 
 	struct machine *machine;
@@ -169,13 +170,16 @@ static int watch_outside(struct vmm *vmm, struct err *err)
 
 /*
  * V11: pages are not merged, and no thread of another sandbox shares a core with ours. The second needs SMT and a kernel
- * with core scheduling; without SMT there is nothing to share. `doctor` shows what the host has.
+ * with core scheduling; without SMT there is nothing to share. `status` shows whether it is in force, `doctor` what the
+ * host has. True: in force.
  */
-static void keep_apart(void)
+static bool keep_apart(void)
 {
 	prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0);
-	if (prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD_GROUP, 0) < 0)
-		log_debug("no core scheduling: %s", strerror(errno));
+	if (prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD_GROUP, 0) == 0)
+		return true;
+	log_debug("no core scheduling: %s", strerror(errno));
+	return false;
 }
 
 static int leave_the_host(struct vmm *vmm, struct err *err)
@@ -205,7 +209,7 @@ static int restrict_process(struct vmm *vmm, struct err *err)
 
 static int seal_process(struct vmm *vmm, struct err *err)
 {
-	uint64_t layers;
+	uint64_t told[2];
 	int r;
 
 	if (vmm->options.unjailed)
@@ -213,8 +217,9 @@ static int seal_process(struct vmm *vmm, struct err *err)
 	r = jail_seal(&vmm->plan, &seccomp_vmm, &vmm->layers, err);
 	if (r < 0)
 		return r;
-	layers = vmm->layers;
-	tell(vmm, EVENT_VMM_ISOLATED, &layers, 1);
+	told[0] = vmm->layers;
+	told[1] = vmm->kept_apart;
+	tell(vmm, EVENT_VMM_ISOLATED, told, ARRAY_SIZE(told));
 	return 0;
 }
 
@@ -467,7 +472,7 @@ int main(int argc, char **argv)
 	}
 	if (vmm.options.measure_kvm)
 		return measure();
-	keep_apart();
+	vmm.kept_apart = keep_apart();
 	if (run(&vmm, &err) == 0)
 		return 0;
 	code = (uint64_t)-err.code;

@@ -81,6 +81,9 @@ static void print_isolation(const struct document *status)
 	char kind[64], layers[512], missing[512], path[64], text[1200];
 
 	print_field("isolation", document_show(status, "isolation.kind", kind, sizeof(kind)));
+	document_show(status, "isolation.core_scheduling", kind, sizeof(kind));
+	snprintf(text, sizeof(text), "core scheduling: %s", kind[0] ? kind : "unknown");
+	print_field("", text);
 	for (size_t i = 0; i < ARRAY_SIZE(processes); i++) {
 		snprintf(path, sizeof(path), "isolation.%s.in_force", processes[i]);
 		document_show(status, path, layers, sizeof(layers));

@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 #include "vmm/jail/jail_spawn.h"
 #include "vmm/sandboxctl/kvm_fitness.h"
 #include "vmm/share/fd_budget.h"
+#include "vmm/supervisor/process.h"
 
 #define GIB		    (1ull << 30)
 #define CACHE_SPACE_NEEDED  (2 * GIB) /* a kernel package unpacked, its initramfs, the tools */
@@ -280,19 +283,25 @@ static void check_programs(const struct doctor_context *c, struct finding *f)
 	found(f, FINDING_OK, "all programs of sandboxctl are there");
 }
 
-/* V11: what siblings share. Shown, not judged: on hosts without SMT core scheduling is not needed. */
+/* V11: what siblings share. Our own cookie is asked for: a kernel that cannot tell it has no core scheduling. */
 static void check_smt(const struct doctor_context *c, struct finding *f)
 {
-	_cleanup_free_ char *text = NULL;
-	size_t len;
+	unsigned long cookie;
 
 	(void)c;
-	if (fdio_read_file(AT_FDCWD, "/sys/devices/system/cpu/smt/active", 16, &text, &len) < 0 ||
-		text[0] == '0')
+	if (!host_smt_active()) {
 		found(f, FINDING_OK, "no hyperthread siblings are in use");
-	else
+	} else if (prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, 0, PR_SCHED_CORE_SCOPE_THREAD,
+			   &cookie) == 0) {
 		found(f, FINDING_OK,
 			"SMT is active: each sandbox runs with a core-scheduling cookie of its own");
+	} else {
+		found(f, FINDING_WARN,
+			"SMT is active and this kernel has no core scheduling: a guest may watch what runs on the "
+			"other thread of its core");
+		fix(f, "boot a kernel with CONFIG_SCHED_CORE, or switch SMT off: as root "
+		       "`echo off >/sys/devices/system/cpu/smt/control`");
+	}
 }
 
 static bool vulnerability_open(int dir_fd, const char *name)

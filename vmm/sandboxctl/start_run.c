@@ -117,6 +117,18 @@ int start_replace(const struct invocation *in, const struct start_plan *plan)
 	return r < 0 && r != -ENOENT ? report_general(in, "stop", &err) : 0;
 }
 
+/* V11: said where it is not so. */
+static void start_warn_siblings(const struct document *status)
+{
+	char word[32];
+
+	if (strcmp(document_show(status, "isolation.core_scheduling", word, sizeof(word)),
+		    "unavailable") == 0)
+		fputs("warning: hyperthreads are on and this kernel has no core scheduling: what runs beside "
+		      "this guest on a core may be watched by it (sandboxctl doctor)\n",
+			stderr);
+}
+
 void start_announce(const struct invocation *in, const struct document *status)
 {
 	const struct document *ports = document_child(status, "ports");
@@ -124,6 +136,7 @@ void start_announce(const struct invocation *in, const struct document *status)
 
 	if (in->json)
 		return;
+	start_warn_siblings(status);
 	fprintf(stderr, "sandbox %s runs\n", document_show(status, "name", name, sizeof(name)));
 	for (size_t i = 0; i < document_count(ports); i++) {
 		const struct document *port = document_at(ports, i);

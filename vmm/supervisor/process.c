@@ -187,6 +187,15 @@ int process_group_members(pid_t group, struct process_stat *ret, size_t max)
 	return (int)count;
 }
 
+bool host_smt_active(void)
+{
+	_cleanup_free_ char *text = NULL;
+
+	return fdio_read_file(AT_FDCWD, "/sys/devices/system/cpu/smt/active", 16, &text, NULL) ==
+		       0 &&
+	       text[0] == '1';
+}
+
 int host_boot_id(char ret_boot_id[static PROCESS_BOOT_ID_LEN + 1])
 {
 	_cleanup_free_ char *text = NULL;

@@ -49,6 +49,8 @@ int process_id_wait(const struct process_id *id, uint64_t timeout_ms);
 int process_group_members(pid_t group, struct process_stat *ret, size_t max);
 
 /* -errno; fills the host's boot id. */
+/* Whether hyperthread siblings are in use (V11). */
+bool host_smt_active(void);
 int host_boot_id(char ret_boot_id[static PROCESS_BOOT_ID_LEN + 1]);
 
 /*

@@ -24,6 +24,14 @@
 #define REGISTRY_SANDBOXES_MAX 4096
 #define REGISTRY_INSTANCE_LEN  32 /* hex */
 
+/* V11: whether hyperthread siblings of a vCPU may run anything else. */
+enum core_scheduling {
+	CORE_SCHEDULING_UNKNOWN, /* nothing was started yet */
+	CORE_SCHEDULING_IN_FORCE,
+	CORE_SCHEDULING_NOT_NEEDED, /* no siblings are in use */
+	CORE_SCHEDULING_UNAVAILABLE,
+};
+
 struct record {
 	struct spec spec;
 	enum lifecycle_state state;
@@ -37,6 +45,7 @@ struct record {
 	uint64_t created_at, started_at, ready_at, ended_at; /* Unix seconds; 0: not yet */
 	int32_t exit_code; /* of the main command: 0-255; -1: none ended */
 	uint64_t isolation_vmm, isolation_link; /* enum jail_layer bits in force */
+	enum core_scheduling core_scheduling;
 	uint32_t owner_uid, owner_gid; /* whose rights the jailed processes have */
 };
 

@@ -58,10 +58,23 @@ static json_t *isolation_of(uint64_t bits)
 		layer_names(status_isolation_asked() & ~bits));
 }
 
+static const char *core_scheduling(const struct record *record)
+{
+	static const char *const names[] = {
+		[CORE_SCHEDULING_UNKNOWN] = "unknown",
+		[CORE_SCHEDULING_IN_FORCE] = "in-force",
+		[CORE_SCHEDULING_NOT_NEEDED] = "not-needed",
+		[CORE_SCHEDULING_UNAVAILABLE] = "unavailable",
+	};
+
+	return names[record->core_scheduling];
+}
+
 static json_t *isolation(const struct record *record)
 {
-	return json_pack("{s:s, s:o, s:o}", "kind", "kvm", "vmm",
-		isolation_of(record->isolation_vmm), "link", isolation_of(record->isolation_link));
+	return json_pack("{s:s, s:s, s:o, s:o}", "kind", "kvm", "core_scheduling",
+		core_scheduling(record), "vmm", isolation_of(record->isolation_vmm), "link",
+		isolation_of(record->isolation_link));
 }
 
 static json_t *share(const struct spec_share *share)
@@ -151,6 +164,8 @@ static json_t *degraded(const struct record *record, const struct status_live *l
 	if (live && record->state == LIFECYCLE_RUNNING &&
 		status_isolation_asked() & ~record->isolation_vmm)
 		json_array_append_new(array, json_string("isolation"));
+	if (live && record->core_scheduling == CORE_SCHEDULING_UNAVAILABLE)
+		json_array_append_new(array, json_string("core-scheduling"));
 	return array;
 }
 

@@ -446,10 +446,21 @@ static void note_isolation(struct supervisor *s, uint64_t *layers, const struct 
 	save(s);
 }
 
+/* As note_isolation(), which saves it. */
+static void note_core_scheduling(struct supervisor *s, const struct event *e)
+{
+	if (s->record.isolation_vmm)
+		return;
+	s->record.core_scheduling = e->value[1] == 1	? CORE_SCHEDULING_IN_FORCE
+				    : host_smt_active() ? CORE_SCHEDULING_UNAVAILABLE
+							: CORE_SCHEDULING_NOT_NEEDED;
+}
+
 static void take_vmm_event(struct supervisor *s, const struct event *e)
 {
 	switch (e->kind) {
 	case EVENT_VMM_ISOLATED:
+		note_core_scheduling(s, e);
 		note_isolation(s, &s->record.isolation_vmm, e);
 		break;
 	case EVENT_VMM_ENDED:

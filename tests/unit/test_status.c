@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `status` says of isolation (H4, V11). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "vmm/base/array.h"
+#include "vmm/supervisor/status.h"
+
+static bool contains(const json_t *array, const char *word)
+{
+	for (size_t i = 0; i < json_array_size(array); i++)
+		if (strcmp(json_string_value(json_array_get(array, i)), word) == 0)
+			return true;
+	return false;
+}
+
+static json_t *status_with(struct record *record, enum core_scheduling core_scheduling)
+{
+	const struct status_live live = {};
+
+	record->core_scheduling = core_scheduling;
+	return status_data(record, &live, true);
+}
+
+static void test_core_scheduling_is_told(void **state)
+{
+	static const char *const names[] = { "unknown", "in-force", "not-needed", "unavailable" };
+	struct record record;
+
+	(void)state;
+	record_init(&record);
+	assert_int_equal(spec_init(&record.spec), 0);
+	record.state = LIFECYCLE_RUNNING;
+	record.isolation_vmm = record.isolation_link = status_isolation_asked();
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_json_ json_t *data = status_with(&record, (enum core_scheduling)i);
+		const json_t *isolation = json_object_get(data, "isolation");
+
+		assert_string_equal(
+			json_string_value(json_object_get(isolation, "core_scheduling")), names[i]);
+		assert_int_equal(contains(json_object_get(data, "degraded"), "core-scheduling"),
+			i == CORE_SCHEDULING_UNAVAILABLE);
+	}
+	record_finish(&record);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_core_scheduling_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
