@@ -61,5 +61,5 @@ int main(void)
 		r = kernel_extract(KERNEL_UNPACK_IN, KERNEL_UNPACK_OUT, &err);
 	store_le32(record, (uint32_t)-r);
 	snprintf((char *)record + 4, sizeof(record) - 4, "%.200s", r < 0 ? err.text : "");
-	_exit(fdio_write_full(KERNEL_UNPACK_ANSWER, record, sizeof(record)) < 0);
+	_exit(fdio_write_full(KERNEL_UNPACK_ANSWER, record, sizeof(record)) < 0 ? 1 : 0);
 }
