@@ -74,6 +74,19 @@ start one "$folder"
 attempt "H2: the bystander was ended" gone $bystander
 kill $bystander
 
+note "H1: two starts at once: one wins, the other says so"
+ctl stop one
+starts=()
+for i in 1 2; do
+	ctl start one --no-attach --workspace "$folder" --kernel "$KERNEL" --cpus 1 --memory 256M </dev/null 2>"$SCRATCH/start.$i" &
+	starts+=($!)
+done
+wait "${starts[@]}" || true
+equal "winners" 1 "$(grep -lx 'sandbox one runs' "$SCRATCH"/start.[12] | wc -l)"
+equal "who says so" 1 "$(grep -lE 'runs already|it is running' "$SCRATCH"/start.[12] | wc -l)"
+equal "VMMs" 1 "$(pgrep -u "$(id -u)" -c -x sandbox-vmm)"
+equal "it works" ok "$(inside one 'echo ok')"
+
 note "H1: stop and rm leave nothing"
 vmm=$(data one vmm_pid) supervisor=$(data one supervisor_pid)
 ctl stop one
