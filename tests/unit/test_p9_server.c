@@ -1064,6 +1064,8 @@ static void test_what_the_guest_may_cache(void **state)
 	assert_int_equal(opened_version(f, "small", 0, &fid), 0);
 	assert_int_not_equal(opened_version(f, "small", O_9P_RDWR, &fid), 0);
 	assert_int_not_equal(opened_version(f, "large", 0, &fid), 0);
+	assert_int_equal(p9_client_link(f->client, f->root, walk(f, "small"), "other"), 0);
+	assert_int_equal(opened_version(f, "other", O_9P_RDWR, &fid), 0);
 	assert_int_not_equal(opened_version(f, "large", O_9P_RDWR, &fid), 0);
 	assert_int_not_equal(opened_version(f, "large", O_9P_RDWR | O_9P_TRUNC, &fid), 0);
 }

@@ -41,7 +41,7 @@ static int host_flags(uint32_t flags)
  * without their page cache; others through it, in larger requests, written at close at the latest. Without their cache,
  * they take no lock between finding the end of a file and appending there, so two programs that append lose lines: what can
  * be written has another version. What is only read has not, and is exact, unless it is large, for the sake of speed.
- * Older kernels do not look at versions.
+ * A file of several names is exact too: the guest has a cache for each name. Older kernels do not look at versions.
  */
 static bool may_cache(struct p9_server *s, int flags, const struct statx *stx)
 {
@@ -49,7 +49,9 @@ static bool may_cache(struct p9_server *s, int flags, const struct statx *stx)
 		return true;
 	if (!S_ISREG(stx->stx_mode) || !s->late_writes)
 		return false;
-	return (flags & O_ACCMODE) != O_RDONLY || stx->stx_size >= CACHED_BYTES_MIN;
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		return stx->stx_nlink == 1;
+	return stx->stx_size >= CACHED_BYTES_MIN;
 }
 
 /* iounit 0: as much as msize allows. */

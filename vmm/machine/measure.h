@@ -13,7 +13,7 @@
 
 #include "vmm/base/err.h"
 
-#define MEASURE_SLICE_MS 20 /* the first; each further one is twice as long */
+#define MEASURE_SLICE_MS 20u /* the first; each further one is twice as long */
 #define MEASURE_ROUNDS	 6
 
 enum measure_verdict { MEASURE_FIT, MEASURE_EMULATED, MEASURE_ABSENT, MEASURE_NO_PERMISSION };
