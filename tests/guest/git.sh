@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # test: limit=900
 # A repository in /workspace, worked on by the host's git and the guest's at once: nothing is lost, nothing corrupt, and neither side
-# sees a change of mode or type. GIT_SECONDS: how long both commit at once (25, 60 on a fit KVM); GIT_FILES: how many files (200; 10000
+# sees a change of mode or type. GIT_SECONDS: how long both commit at once (15, 60 on a fit KVM); GIT_FILES: how many files (100; 10000
 # on a fit KVM). Where guests are emulated the long form takes an hour: GIT_SECONDS=300 GIT_FILES=10000 TEST_LIMIT=5000.
 . "$TREE/tests/lib/sandbox.bash"
 
 if [ "${TESTBED:-}" = 1 ]; then
-	seconds=${GIT_SECONDS:-25} files=${GIT_FILES:-200}
+	seconds=${GIT_SECONDS:-15} files=${GIT_FILES:-100}
 else
 	seconds=${GIT_SECONDS:-60} files=${GIT_FILES:-10000}
 fi

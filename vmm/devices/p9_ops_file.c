@@ -13,6 +13,9 @@
 #define CACHED_BYTES_MIN                                                                           \
 	(128u << 10) /* a file that is only read is cached by the guest from this size on */
 
+/* So much must be free for late writes: more than a guest keeps unwritten for the second or two that its kernel waits. */
+#define LATE_WRITES_ROOM_BYTES (256ull << 20)
+
 static int host_flags(uint32_t flags)
 {
 	static const struct {
@@ -36,21 +39,30 @@ static int host_flags(uint32_t flags)
 	return host;
 }
 
+static bool has_room(int fd)
+{
+	struct statfs fs;
+
+	return share_statfs(fd, &fs) == 0 &&
+	       fs.f_bavail >= LATE_WRITES_ROOM_BYTES / (uint64_t)MAX(fs.f_bsize, 1);
+}
+
 /*
  * What the guest may cache of an opened file. Newer kernels (6.4 and later) read and write files whose qid version is 0
  * without their page cache; others through it, in larger requests, written at close at the latest. Without their cache,
  * they take no lock between finding the end of a file and appending there, so two programs that append lose lines: what can
  * be written has another version. What is only read has not, and is exact, unless it is large, for the sake of speed.
- * A file of several names is exact too: the guest has a cache for each name. Older kernels do not look at versions.
+ * A file of several names is exact too: the guest has a cache for each name. So is what is written to a disk that is nearly
+ * full: a late write would fail where no program sees it. Older kernels do not look at versions.
  */
-static bool may_cache(struct p9_server *s, int flags, const struct statx *stx)
+static bool may_cache(struct p9_server *s, int fd, int flags, const struct statx *stx)
 {
 	if (!s->coherent)
 		return true;
 	if (!S_ISREG(stx->stx_mode) || !s->late_writes)
 		return false;
 	if ((flags & O_ACCMODE) != O_RDONLY)
-		return stx->stx_nlink == 1;
+		return stx->stx_nlink == 1 && has_room(fd);
 	return stx->stx_size >= CACHED_BYTES_MIN;
 }
 
@@ -61,7 +73,7 @@ static int put_opened(struct p9_server *s, struct p9_fid *fid, int fd, int flags
 	struct tree_id id = tree_id(stx);
 	struct p9_qid qid = p9_make_qid(s, stx);
 
-	if (may_cache(s, flags, stx))
+	if (may_cache(s, fd, flags, stx))
 		qid.version = p9_version_of(stx);
 	p9_fids_set_open(&s->fids, fid, fd, (flags & O_ACCMODE) != O_RDONLY, &id);
 	fid->outside = share_linked_outside(&s->share, stx);
