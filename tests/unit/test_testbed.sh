@@ -22,6 +22,7 @@ abort) ulimit -c 0; kill -ABRT $$ ;;
 abort-once) echo normal >"$STAND_IN/mode"; echo "assertion failed" >&2; ulimit -c 0; kill -ABRT $$ ;;
 vanish) exit 1 ;;
 hang) : >"$control/started"; exec sleep 60 ;;
+hang-once) echo normal >"$STAND_IN/mode"; : >"$control/started"; exec sleep 60 ;;
 esac
 : >"$control/started"
 bash "$control/command"
@@ -36,7 +37,7 @@ expect() {
 	local status=0
 	rm -f "$STAND_IN/runs"
 	echo "$3" >"$work/mode"
-	LIMIT=2 "$top/tests/testbed/run" "$4" >"$work/log" 2>&1 || status=$?
+	LIMIT=${stand_in_limit:-2} "$top/tests/testbed/run" "$4" >"$work/log" 2>&1 || status=$?
 	[ "$status $(wc -l <"$work/runs")" = "$1 $2" ] || {
 		echo "mode $3: expected status $1 after $2 runs, got $status after $(wc -l <"$work/runs"):"
 		cat "$work/log"
@@ -52,6 +53,8 @@ expect 125 2 abort true
 expect 125 1 vanish true
 expect 124 1 hang true
 grep -q 'LIMIT=2' "$work/log"
+TESTBED_HUNG_S=1 stand_in_limit=30 expect 3 2 hang-once 'exit 3'
+grep -q 'did not move' "$work/log"
 
 # A signal ends the machine as well.
 rm -f "$work/runs"
