@@ -17,8 +17,18 @@ sum=$(sha256sum <frozen)
 
 # The second disk's fd could be written: what keeps it read-only is the device alone.
 # Jailed, as under a supervisor: in namespaces of one uid, where it is pid 1.
-status_of 0 unshare --user --map-root-user --pid --fork --kill-child "$BUILD/sandbox-vmm" --name hostile --memory-mib 128 --kvm-fd 3 --kernel-fd 4 --console-fd 5 \
-	--disk "root,rw,6" --disk "data,ro,7" 3<>/dev/kvm 4<"$kernel" 5<>log 6<>disk 7<>frozen 2>vmm.log </dev/null
+attack() {
+	: >log
+	status_of 0 unshare --user --map-root-user --pid --fork --kill-child "$BUILD/sandbox-vmm" --name hostile --memory-mib 128 --kvm-fd 3 --kernel-fd 4 --console-fd 5 \
+		--disk "root,rw,6" --disk "data,ro,7" 3<>/dev/kvm 4<"$kernel" 5<>log 6<>disk 7<>frozen 2>vmm.log </dev/null
+}
+attack
+# What floods the serial port's ring is dropped, and on a machine that is slow enough that is all it says.
+if ! grep -aq '^\(PASS\|FAIL\) ' log; then
+	echo "not one line came through ($(stat -c %s log) bytes: $(tail -c 60 log | tr -cd '[:print:]')): once more"
+	cat vmm.log
+	attack
+fi
 cat vmm.log
 grep -a '^\(PASS\|FAIL\|all\) ' log || true
 
