@@ -64,6 +64,7 @@ struct devices {
 	struct serial serial;
 	bool serial_ready;
 	int serial_irq_fd;
+	int ack_fd; /* of all devices: KVM writes, nobody reads (virtio/mmio.h) */
 	struct power power;
 	struct console console;
 	struct rng rng;
@@ -145,6 +146,9 @@ static int connect_to_machine(struct devices *devices, struct virtio_mmio *mmio,
 	if (r < 0)
 		return r;
 	r = machine_add_irqfd(devices->machine, slot.gsi, mmio->irq_fd, err);
+	if (r >= 0)
+		r = machine_add_ioeventfd(devices->machine, slot.gpa + VIRTIO_MMIO_INTERRUPT_ACK,
+			VIRTIO_MMIO_ACK_USED, devices->ack_fd, err);
 	for (uint16_t i = 0; i < mmio->vdev->ops->queue_count && r >= 0; i++)
 		r = machine_add_ioeventfd(devices->machine, slot.gpa + VIRTIO_MMIO_QUEUE_NOTIFY, i,
 			mmio->kicks[i].fd, err);
@@ -418,6 +422,9 @@ int devices_create(const struct devices_config *config, struct devices **ret, st
 	devices->machine = config->machine;
 	devices->config = *config;
 	devices->serial_irq_fd = -1;
+	devices->ack_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (devices->ack_fd < 0)
+		return err_set(err, -errno, "devices: cannot make an eventfd: %s", strerror(errno));
 	r = add_common_loop(devices, err);
 	for (size_t i = 0; i < ARRAY_SIZE(device_table) && r >= 0; i++) {
 		log_debug("devices: %s", device_table[i].name);
@@ -506,6 +513,7 @@ void devices_destroy(struct devices *devices)
 	if (devices->serial_ready)
 		serial_finish(&devices->serial);
 	close_keeping_errno(devices->serial_irq_fd);
+	close_keeping_errno(devices->ack_fd);
 	for (unsigned int i = 0; i < devices->loop_count; i++)
 		if (!devices->loops[i].borrowed)
 			loop_destroy(devices->loops[i].loop);

@@ -35,6 +35,13 @@
 
 #define VIRTIO_MMIO_SIZE	 0x200 /* of the register window: 0x100 and the configuration */
 #define VIRTIO_MMIO_QUEUE_NOTIFY 0x050 /* where the ioeventfds go */
+/*
+ * And here one that nobody reads may be put, for VIRTIO_MMIO_ACK_USED: that spares an exit to us for each interrupt. "Used
+ * buffers" then stays set in the interrupt status from the first one on, until a driver acknowledges it along with a change
+ * of configuration, or resets: it looks into its queues at each interrupt. The interrupt is an edge, so nothing is raised twice.
+ */
+#define VIRTIO_MMIO_INTERRUPT_ACK 0x064
+#define VIRTIO_MMIO_ACK_USED	  1
 
 struct virtio_mmio_queue {
 	uint32_t size;
