@@ -289,6 +289,11 @@ static void place_names(struct placing *p, const struct protocol_welcome *welcom
 		"networks: files\nprotocols: files\nservices: files\nethers: files\nrpc: files\n");
 	place_missing(p, "shells", "/bin/sh\n/bin/bash\n/usr/bin/bash\n/usr/bin/sh\n");
 	place_missing(p, "host.conf", "multi on\n");
+	/*
+	 * A workspace's index holds what the host's git saw of each file: its uid, device, inode and change time, all different
+	 * here. By time and size the guest's git need not read every file anew after the host's has looked at them.
+	 */
+	place_missing(p, "gitconfig", "[core]\n\tcheckStat = minimal\n");
 }
 
 static void place_skeleton(const char *root, const struct protocol_welcome *welcome)

@@ -20,7 +20,7 @@ void accounts_sudoers(struct bytes_writer *w, const struct protocol_welcome *wel
 
 /*
  * Writes them all below root ("" for the running system), the user's home with what /etc/skel has, and what is missing
- * of PAM and nsswitch. Gives degraded bits.
+ * of PAM, nsswitch and git. Gives degraded bits.
  */
 uint32_t accounts_write(const char *root, const struct protocol_welcome *welcome);
 

@@ -29,8 +29,8 @@ timed() {
 	echo "$what: $((SECONDS - began)) s"
 }
 
-# clean WHAT: both sides say so. Each side's status writes down what it has looked at; to the other side those are another
-# machine's words, and it looks at every file again.
+# clean WHAT: both sides say so. What the guest's status writes down of a file are another machine's words to the host's, which looks
+# at it again; the guest's git takes the host's word (its gitconfig: core.checkStat).
 clean() {
 	local looks='git status --porcelain; git diff --summary HEAD' began=$SECONDS
 	equal "$1: status and modes, host" "" "$(sh -c "$looks")"
@@ -98,6 +98,10 @@ wait $other || fail "the guest's side: $(cat "$SCRATCH/guest.said")"
 cat "$SCRATCH/guest.said"
 rm -f err-* out-*
 ls .git/*.lock 2>/dev/null && fail "a lock was left"
+git status --porcelain >"$SCRATCH/looked"
+cp .git/index "$SCRATCH/index"
+guest 'git status --porcelain'
+cmp .git/index "$SCRATCH/index" || fail "the guest's git read anew what the host's has looked at"
 timed "fsck, both" eval 'git fsck --strict --no-dangling && guest "git fsck --strict --no-dangling"'
 clean "after commits from both sides"
 for side in host guest; do

@@ -52,9 +52,10 @@ equal "tier" builder "$(inside image 'cat /run/sandbox/tier')"
 
 note "/etc by positive list"
 inside image 'cd /etc; find . -maxdepth 1 -mindepth 1 | sort' >etc
-for name in ssh environment profile.d machine-id gitconfig npmrc pip.conf shadow- passwd- cron.d crontab fstab; do
+for name in ssh environment profile.d machine-id npmrc pip.conf shadow- passwd- cron.d crontab fstab; do
 	grep -qx "./$name" etc && fail "/etc/$name of the host is in the guest"
 done
+equal "gitconfig is the agent's own" "[core] checkStat = minimal" "$(inside image 'cat /etc/gitconfig' | xargs)"
 equal "the host's name is not" "" "$(inside image 'grep -rlF testbed /etc/hostname /etc/hosts 2>/dev/null')"
 
 note "written, and gone"
