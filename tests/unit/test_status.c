@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `status` says of isolation (H4, V11). */
+/* What `status` says of isolation and limits (H4, V11). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,10 +49,31 @@ static void test_core_scheduling_is_told(void **state)
 	record_finish(&record);
 }
 
+static void test_limits_are_told(void **state)
+{
+	struct record record;
+
+	(void)state;
+	record_init(&record);
+	assert_int_equal(spec_init(&record.spec), 0);
+	record.state = LIFECYCLE_RUNNING;
+	_cleanup_json_ json_t *without = status_with(&record, CORE_SCHEDULING_IN_FORCE);
+	record.spec.pids = 200;
+	strcpy(record.cgroup, "/sys/fs/cgroup/a/sandboxctl-x");
+	_cleanup_json_ json_t *with = status_with(&record, CORE_SCHEDULING_IN_FORCE);
+
+	assert_true(json_is_null(json_object_get(without, "pids")));
+	assert_true(json_is_null(json_object_get(without, "cgroup")));
+	assert_int_equal(json_integer_value(json_object_get(with, "pids")), 200);
+	assert_string_equal(json_string_value(json_object_get(with, "cgroup")), record.cgroup);
+	record_finish(&record);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_core_scheduling_is_told),
+		cmocka_unit_test(test_limits_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@
 #include "vmm/jail/jail_spawn.h"
 #include "vmm/sandboxctl/kvm_fitness.h"
 #include "vmm/share/fd_budget.h"
+#include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/process.h"
 
 #define GIB		    (1ull << 30)
@@ -109,14 +110,17 @@ static void check_seccomp(const struct doctor_context *c, struct finding *f)
 
 static void check_cgroups(const struct doctor_context *c, struct finding *f)
 {
+	char parent[PATH_MAX];
+	struct err err = {};
+
 	(void)c;
-	if (access("/sys/fs/cgroup/cgroup.controllers", R_OK) == 0) {
-		found(f, FINDING_OK, "cgroup v2");
+	if (cgroup_usable(parent, &err) == 0) {
+		found(f, FINDING_OK, "cgroup v2: sandboxes get a group of their own in %s", parent);
 		return;
 	}
-	found(f, FINDING_WARN,
-		"no cgroup v2 here: sandboxes end by process group, without cgroup.kill");
-	fix(f, "boot with systemd.unified_cgroup_hierarchy=1");
+	found(f, FINDING_WARN, "%s: sandboxes end by process group, and --pids is refused",
+		err.text);
+	fix(f, err.next_step);
 }
 
 /* The path of a sandbox's longest socket, where its name has the most letters. */

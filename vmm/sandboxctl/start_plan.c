@@ -41,6 +41,17 @@ static int set_cpus(struct spec *spec, const char *text, struct err *err)
 	return 0;
 }
 
+static int set_pids(struct spec *spec, const char *text, struct err *err)
+{
+	uint64_t v;
+
+	if (!parse_u64(text, SPEC_PIDS_MIN, SPEC_PIDS_MAX, &v))
+		return err_set(err, -EINVAL, "--pids %.40s: a number from %d to %d", text,
+			SPEC_PIDS_MIN, SPEC_PIDS_MAX);
+	spec->pids = (uint32_t)v;
+	return 0;
+}
+
 static int set_memory(struct spec *spec, const char *text, struct err *err)
 {
 	uint64_t bytes;
@@ -149,6 +160,7 @@ static const struct spec_option spec_options[] = {
 	{ "volume", spec_add_share, drop_shares },
 	{ "cpus", set_cpus, NULL },
 	{ "memory", set_memory, NULL },
+	{ "pids", set_pids, NULL },
 	{ "kernel", set_kernel, NULL },
 	{ "timeout", set_timeout, NULL },
 	{ "publish", spec_add_port, drop_ports },

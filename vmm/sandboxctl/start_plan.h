@@ -37,6 +37,8 @@ int start_plan_make(
 		{ "cpus", 0, "N", "virtual CPUs (default: the host's, at most 4)" },               \
 		{ "memory", 'm', "SIZE",                                                           \
 			"guest memory: 2G, 512M (default 2 GiB, or a quarter of the host's)" },    \
+		{ "pids", 0, "N",                                                                  \
+			"at most N processes and threads on the host (needs cgroup v2)" },         \
 		{ "kernel", 0, "NAME|FILE", "guest kernel (default: generic)" },                   \
 		{ "timeout", 0, "TIME",                                                            \
 			"end the sandbox after this long (90s, 2h), judged on the host" },         \
@@ -60,7 +62,6 @@ int start_plan_make(
 		{ "secret", 0, "NAME@HOST", NULL, .repeats = true, .later = "the egress proxy" },  \
 		{ "tier", 0, "TIER", NULL, .later = "the egress policy" },                         \
 		{ "policy", 0, "FILE", NULL, .later = "the egress policy" },                       \
-		{ "disk", 0, "SIZE", NULL, .repeats = true, .later = "persistent disks" },         \
 	{                                                                                          \
-		"pids", 0, "N", NULL, .later = "resource limits"                                   \
+		"disk", 0, "SIZE", NULL, .repeats = true, .later = "persistent disks"              \
 	}

@@ -15,6 +15,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/jail/jail_spawn.h"
+#include "vmm/supervisor/cgroup.h"
 
 #define ARGUMENTS_MAX 256
 #define FD_LOG	      2
@@ -140,6 +141,17 @@ static void close_ends(struct ends *ends)
 	close_keeping_errno(ends->control);
 }
 
+/* Before it runs an instruction of its own. */
+static int enter_cgroup(void *data, pid_t pid, struct err *err)
+{
+	const struct boot_plan *plan = data;
+	int r = cgroup_enter(plan->cgroup, pid);
+
+	return r < 0 ? err_set(err, r, "cgroup %s: a process cannot enter it: %s", plan->cgroup,
+			       strerror(-r))
+		     : 0;
+}
+
 /* Makes the event socket and the log pipe, puts the child's ends in the map, and starts it. */
 static int spawn_child(const struct boot_plan *plan, struct backend_child *child,
 	struct arguments *arguments, struct spawn_fd *map, size_t map_count, int event_target,
@@ -167,6 +179,10 @@ static int spawn_child(const struct boot_plan *plan, struct backend_child *child
 	spec.path = path;
 	spec.argv = (const char *const *)arguments->words;
 	spec.fd_count = map_count;
+	if (plan->cgroup) {
+		spec.before_exec = enter_cgroup;
+		spec.data = (void *)plan; /* const again in enter_cgroup() */
+	}
 	if (arguments->failed)
 		return err_set(err, -E2BIG, "%s: too many arguments", child->name);
 	r = jail_spawn(&spec, plan->owner.uid, plan->owner.gid, &pid, &child->pidfd, err);

@@ -42,6 +42,7 @@ struct boot_share {
 struct boot_plan {
 	const struct spec *spec; /* borrowed */
 	const struct paths *paths; /* borrowed */
+	const char *cgroup; /* for what is spawned; NULL: none. Borrowed */
 	struct owner owner;
 	char instance[REGISTRY_INSTANCE_LEN + 1];
 	struct kernel_choice kernel;

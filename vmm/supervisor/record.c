@@ -89,6 +89,8 @@ static void decode_fields(struct json_reader *r, struct record *record)
 	if (json_has(r, "core_scheduling"))
 		record->core_scheduling = (enum core_scheduling)json_get_u64(
 			r, "core_scheduling", 0, CORE_SCHEDULING_UNAVAILABLE);
+	if (json_has(r, "cgroup"))
+		decode_text(r, "cgroup", record->cgroup, sizeof(record->cgroup));
 	record->owner_uid = (uint32_t)json_get_u64(r, "owner_uid", 0, UINT32_MAX);
 	record->owner_gid = (uint32_t)json_get_u64(r, "owner_gid", 0, UINT32_MAX);
 	decode_spec(r, record);
@@ -139,6 +141,8 @@ static json_t *encode(const struct record *record)
 		json, "isolation_link", json_integer((json_int_t)record->isolation_link));
 	r |= json_object_set_new(
 		json, "core_scheduling", json_integer((json_int_t)record->core_scheduling));
+	if (*record->cgroup)
+		r |= json_object_set_new(json, "cgroup", json_string(record->cgroup));
 	r |= json_object_set_new(json, "owner_uid", json_integer(record->owner_uid));
 	r |= json_object_set_new(json, "owner_gid", json_integer(record->owner_gid));
 	r |= json_object_set_new(json, "spec", spec_encode(&record->spec));

@@ -46,6 +46,7 @@ struct record {
 	int32_t exit_code; /* of the main command: 0-255; -1: none ended */
 	uint64_t isolation_vmm, isolation_link; /* enum jail_layer bits in force */
 	enum core_scheduling core_scheduling;
+	char cgroup[SPEC_PATH_LEN_MAX + 1]; /* of VMM and link; empty: none of their own */
 	uint32_t owner_uid, owner_gid; /* whose rights the jailed processes have */
 };
 

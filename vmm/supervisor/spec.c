@@ -118,6 +118,8 @@ json_t *spec_encode(const struct spec *spec)
 		r |= json_object_set_new(json, "workspace", encode_share(&spec->workspace));
 	r |= json_object_set_new(json, "shares", encode_shares(spec));
 	r |= json_object_set_new(json, "ports", encode_ports(spec));
+	if (spec->pids)
+		r |= json_object_set_new(json, "pids", json_integer(spec->pids));
 	if (spec->kernel)
 		r |= json_object_set_new(json, "kernel", json_string(spec->kernel));
 	r |= json_object_set_new(json, "environment", json_from_texts(spec->environment));
@@ -200,6 +202,8 @@ static void decode_fields(struct json_reader *r, struct spec *spec)
 	spec->kernel = copy_text(r, json_get_text_or(r, "kernel", SPEC_PATH_LEN_MAX, NULL));
 	spec->cpus = (uint32_t)json_get_u64(r, "cpus", 1, SPEC_CPUS_MAX);
 	spec->memory_mib = json_get_u64(r, "memory_mib", SPEC_MEMORY_MIB_MIN, SPEC_MEMORY_MIB_MAX);
+	if (json_has(r, "pids"))
+		spec->pids = (uint32_t)json_get_u64(r, "pids", SPEC_PIDS_MIN, SPEC_PIDS_MAX);
 	spec->timeout_ms = json_get_u64(r, "timeout_ms", 0, SPEC_TIMEOUT_MS_MAX);
 	spec->environment = json_get_texts(r, "environment", SPEC_WORDS_MAX, SPEC_WORD_LEN_MAX);
 	spec->command = json_get_texts(r, "command", SPEC_WORDS_MAX, SPEC_WORD_LEN_MAX);

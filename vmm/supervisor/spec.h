@@ -25,6 +25,8 @@
 #define SPEC_CPUS_MAX	      32
 #define SPEC_MEMORY_MIB_MIN   64
 #define SPEC_MEMORY_MIB_MAX   (1024 * 1024)
+#define SPEC_PIDS_MIN	      96 /* what 32 virtual CPUs, 16 shares and their processes may need */
+#define SPEC_PIDS_MAX	      4194304 /* the kernel's own */
 #define SPEC_TIMEOUT_MS_MAX   (366ull * 24 * 3600 * 1000)
 #define SPEC_WORKSPACE_TARGET "/workspace"
 
@@ -55,6 +57,7 @@ struct spec {
 	char *kernel; /* what --kernel was told: a name or a path; NULL: the default */
 	uint32_t cpus;
 	uint64_t memory_mib;
+	uint32_t pids; /* at most so many processes and threads on the host; 0: no limit */
 	uint64_t timeout_ms; /* wall time of the whole sandbox, judged on the host; 0: none */
 	char **environment; /* NULL-ended K=V; never NULL after spec_init() */
 	char **command; /* NULL-ended; empty: no main command */

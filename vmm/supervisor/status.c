@@ -242,6 +242,9 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 	json_object_set_new(data, "tier", json_string("builder"));
 	json_object_set_new(data, "cpus", json_integer(spec->cpus));
 	json_object_set_new(data, "memory_mib", json_integer((json_int_t)spec->memory_mib));
+	json_object_set_new(data, "pids", number_or_null(spec->pids));
+	json_object_set_new(data, "cgroup",
+		alive && *record->cgroup ? json_string(record->cgroup) : json_null());
 	json_object_set_new(
 		data, "workspace", spec->workspace.host ? share(&spec->workspace) : json_null());
 	json_object_set_new(data, "shares", shares(spec));

@@ -38,6 +38,7 @@
 #include "vmm/link/control.h"
 #include "vmm/supervisor/backend_kvm.h"
 #include "vmm/supervisor/boot_plan.h"
+#include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/control_server.h"
 #include "vmm/supervisor/operations.h"
 #include "vmm/supervisor/status.h"
@@ -239,6 +240,7 @@ static void next_phase(void *data)
 		break;
 	case PHASE_TERM:
 		enter_phase(s, PHASE_KILL, KILL_WAIT_MS);
+		cgroup_kill(s->record.cgroup);
 		signal_child(&s->vmm, SIGKILL);
 		signal_child(&s->link, SIGKILL);
 		break;
@@ -274,8 +276,8 @@ static void begin_fault(struct supervisor *s)
 	begin_stop(s, LIFECYCLE_FAULT, 0);
 }
 
-/* What is in our group besides us, killed; 0 when nothing is left. */
-static int clear_group(struct process_stat *members, size_t max)
+/* What is in our groups besides us, killed; 0 when nothing is left. */
+static int clear_group(const char *cgroup, struct process_stat *members, size_t max)
 {
 	uint64_t end = clock_monotonic_ms() + GROUP_WAIT_MS;
 	struct timespec pause = { .tv_nsec = 20 * 1000000 };
@@ -288,7 +290,11 @@ static int clear_group(struct process_stat *members, size_t max)
 				process_id_signal(&members[i].id, SIGKILL);
 				members[left++] = members[i];
 			}
-		if (left == 0 || clock_monotonic_ms() >= end)
+		if (cgroup_populated(cgroup))
+			cgroup_kill(cgroup);
+		else if (left == 0)
+			return 0;
+		if (clock_monotonic_ms() >= end)
 			return left;
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
@@ -346,6 +352,15 @@ static void tell_ending(struct supervisor *s)
 	control_server_answer_all(s->control, CONTROL_WAIT, ending);
 }
 
+static void leave_nothing(struct supervisor *s)
+{
+	int r = cgroup_remove(s->record.cgroup);
+
+	if (r < 0)
+		log_warn("cgroup %s: %s", s->record.cgroup, strerror(-r));
+	change(s, LIFECYCLE_ALL_GONE);
+}
+
 /* Both children are reaped, or given up. */
 static void finish_if_gone(struct supervisor *s)
 {
@@ -355,12 +370,12 @@ static void finish_if_gone(struct supervisor *s)
 
 	if (!gone && s->phase != PHASE_GIVE_UP)
 		return;
-	left = clear_group(members, ARRAY_SIZE(members));
+	left = clear_group(s->record.cgroup, members, ARRAY_SIZE(members));
 	s->record.ended_at = (uint64_t)time(NULL);
 	if (left > 0)
 		note_survivors(s, members, left);
 	else
-		change(s, LIFECYCLE_ALL_GONE);
+		leave_nothing(s);
 	tell_ending(s);
 	loop_stop(s->loop, 0);
 }
@@ -957,6 +972,7 @@ static int take_over_record(struct supervisor *s, struct spec *spec, struct err 
 		state = old.state;
 		s->record.created_at = old.created_at;
 		registry_remove_exposed(old.instance);
+		cgroup_remove(old.cgroup);
 		/* Whoever was alive held the lock that we have now. */
 		if (lifecycle_is_live(state))
 			state = LIFECYCLE_FAILED;
@@ -1021,6 +1037,26 @@ static void open_own_log(struct supervisor *s)
 		dup2(fd, STDERR_FILENO);
 }
 
+/* H9: a limit that cannot be kept is an error; a group without one is kept where it is to be had. */
+static int make_cgroup(struct supervisor *s, struct err *err)
+{
+	char path[PATH_MAX];
+	uint32_t pids = s->record.spec.pids;
+	struct err why = {};
+	int r = cgroup_create(s->record.spec.name, s->plan.instance, pids, path, &why);
+
+	if (r == 0) {
+		memcpy(s->record.cgroup, path, sizeof(path));
+		s->plan.cgroup = s->record.cgroup;
+		save(s);
+	} else if (pids) {
+		err_set(err, -EOPNOTSUPP, "--pids %u cannot be enforced on this host: %.200s", pids,
+			why.text);
+		return err_next_step(err, "%s", why.next_step);
+	}
+	return 0;
+}
+
 static int launch(struct supervisor *s, const char **ret_stage, struct err *err)
 {
 	int r;
@@ -1034,8 +1070,11 @@ static int launch(struct supervisor *s, const char **ret_stage, struct err *err)
 	snprintf(s->record.kernel, sizeof(s->record.kernel), "%s", s->plan.kernel.name);
 	s->record.owner_uid = s->plan.owner.uid;
 	s->record.owner_gid = s->plan.owner.gid;
-	*ret_stage = "launch";
-	r = make_loop(s, err);
+	*ret_stage = "limits";
+	r = make_cgroup(s, err);
+	*ret_stage = r < 0 ? *ret_stage : "launch";
+	if (r == 0)
+		r = make_loop(s, err);
 	if (r == 0)
 		r = listen_control(s, err);
 	if (r < 0)
@@ -1067,6 +1106,7 @@ static void remove_runtime(struct supervisor *s)
 	if (paths_of_runtime(&s->paths, s->record.spec.name, NULL, path, NULL) == 0)
 		registry_remove_folder(path, NULL);
 	registry_remove_exposed(s->record.instance);
+	cgroup_remove(s->record.cgroup);
 }
 
 /* A start that came to nothing before anything ran: a sandbox that never was leaves no trace. */

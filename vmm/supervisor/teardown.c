@@ -22,6 +22,7 @@
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/loop.h"
+#include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/control.h"
 #include "vmm/supervisor/ports.h"
 #include "vmm/supervisor/start.h"
@@ -171,6 +172,8 @@ static void end_by_force(const struct record *record)
 		if (wait_members_gone(record, TERM_WAIT_MS))
 			return;
 	}
+	/* The instance's digits are in its name, and a restart of the host empties the tree: it is ours or not there. */
+	cgroup_kill(record->cgroup);
 	signal_members(record, SIGKILL);
 	wait_members_gone(record, KILL_WAIT_MS);
 }
@@ -200,6 +203,8 @@ static int clean_up(
 		r = registry_remove_folder(path, err);
 	if (r == 0)
 		r = registry_remove_exposed(record->instance);
+	if (r == 0 && (r = cgroup_remove(record->cgroup)) < 0)
+		err_set(err, r, "cgroup %s: something lives in it", record->cgroup);
 	return r;
 }
 
