@@ -31,6 +31,7 @@
 #include "vmm/base/fdio.h"
 #include "vmm/base/loop.h"
 #include "vmm/jail/jail_spawn.h"
+#include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/control.h"
 #include "vmm/supervisor/start.h"
 #include "vmm/supervisor/status.h"
@@ -267,6 +268,27 @@ static void test_a_lost_agent_is_said_so(void **state)
 	close(fd);
 	stop("lost", 5000);
 	assert_ended("lost", LIFECYCLE_STOPPED, "stopped by the test");
+}
+
+/* H9: a limit that nobody would keep is refused before anything runs, and leaves no trace. */
+static void test_a_limit_that_cannot_be_kept_is_refused(void **state)
+{
+	char parent[PATH_MAX];
+	struct record record;
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	if (cgroup_usable(parent, NULL) == 0)
+		skip(); /* here it can be: tests/attack/cgroup.sh */
+	make_spec(&spec, "limited", "ws");
+	spec.pids = 200;
+	assert_int_equal(start(&spec, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "--pids 200"));
+	assert_true(err.next_step[0]);
+	spec_finish(&spec);
+	wait_gone("limited");
+	assert_int_equal(registry_load(&paths, "limited", &record, NULL), -ENOENT);
 }
 
 static void test_two_starts_at_once(void **state)
@@ -703,6 +725,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_life),
 		cmocka_unit_test(test_trusted_hard_links_reach_the_vmm),
 		cmocka_unit_test(test_a_lost_agent_is_said_so),
+		cmocka_unit_test(test_a_limit_that_cannot_be_kept_is_refused),
 		cmocka_unit_test(test_two_starts_at_once),
 		cmocka_unit_test(test_two_folders_of_one_name),
 		cmocka_unit_test(test_a_stopped_vmm_is_ended),
