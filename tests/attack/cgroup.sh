@@ -51,7 +51,7 @@ attempt "H1: the group after stop" test -e "$group"
 note "H1: a killed supervisor leaves no group behind after the next verb"
 start one "$folder"
 group=$(data one cgroup) supervisor=$(data one supervisor_pid) vmm=$(data one vmm_pid)
-equal "no limit unless asked" max "$(cat "$group/pids.max" 2>/dev/null || echo max)"
+equal "the limit is kept with the flags" 200 "$(cat "$group/pids.max")"
 kill -KILL "$supervisor"
 until_true 20 "the VMM ends with its supervisor" gone "$vmm"
 (cd "$folder" && ctl rm one --force)
