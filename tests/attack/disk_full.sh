@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=600 user=root
+# test: limit=600 user=root takes=60
 # H1, H2: state folder, runtime folder and workspace on full file systems. Errors name the folder, what ends is ended, nothing is
 # corrupt, no stale record stands in the way, and with space again all works.
 set -euo pipefail

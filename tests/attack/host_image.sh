@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=600 user=root
+# test: limit=600 user=root takes=100
 # S11: canaries in every place of this machine that the image `host` could show, for a sandbox of an ordinary user and one of
 # root's. They are planted, so only where the machine is thrown away afterwards: in the testbed.
 set -euo pipefail
@@ -54,8 +54,9 @@ look() {
 		attempt "S11 $who: $path" "$@" "grep -q . $path"
 		attempt "S11 $who: $path, after a chmod" "$@" "chmod 644 $path; chmod 755 $(dirname "$path"); grep -q . $path"
 	done
+	# All places with plants; dpkg's file lists are thousands, and none was planted among them.
 	equal "S11 $who: canaries in the guest, of those with a name" "" \
-		"$("$@" "grep -rlsI $canary /etc /opt /root /home /var /srv /usr/share/canary* /usr/local /mnt /media /run" |
+		"$("$@" "grep -rlsI --exclude-dir=info $canary /etc /opt /root /home /var /srv /usr/share/canary* /mnt /media /run" |
 			grep -vxE '/etc/ssl/certs/canary-open.pem|/usr/share/canary-open' || true)"
 	equal "S11 $who: /opt" "" "$("$@" 'ls /opt 2>/dev/null')"
 	attempt "S11 $who: the machine's id" "$@" "grep -q $canary /etc/machine-id"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=600 user=root
+# test: limit=600 user=root takes=80
 # H1: what the kernel does not let go is reported by name and kept apart; when it has gone, stop and prune clean up. A frozen file
 # system (fsfreeze) makes the VMM's thread that writes to it as unkillable as a dead disk does.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=200 user=root
+# test: limit=200 user=root takes=40
 # H4, H16: on a host that refuses what a jail is made of, `start` is an error with its fix, for root and for an ordinary user, and no
 # machine runs with one layer less. Settings of the kernel are changed: in the testbed only.
 set -euo pipefail

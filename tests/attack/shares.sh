@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=1200
+# test: limit=1200 takes=35
 # From inside a real guest, against the folders it was given: S1, S3, S4, S10, S12, V5. The raw 9P frames of a hostile kernel (S1, S2)
 # are attempted in tests/unit/test_p9_server.c, which drives the same server with no kernel between.
 set -euo pipefail

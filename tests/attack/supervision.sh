@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=1200
+# test: limit=1200 takes=70
 # H1, H2, H8, H13, E17 and H16 on a running sandbox: hang it, kill its parts, take its name, look at its walls from outside.
 set -euo pipefail
 . "$TREE/tests/lib/sandbox.bash"

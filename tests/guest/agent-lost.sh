@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=400
+# test: limit=400 takes=35
 # A guest whose agent is held up, heard again, and at last killed: the machine runs on, status says so, nothing hangs, and the
 # end of PID 1 is a failure with its reason.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=1200
+# test: limit=1200 takes=110
 # `cp` both ways, ssh with all that stands on it, console and logs.
 . "$TREE/tests/lib/sandbox.bash"
 
@@ -54,7 +54,7 @@ ctl cp copy:/tmp/out out 2>said || true
 contains "a link that leads out is named" "$(cat said)" leads-out
 attempt "it is not made" test -L out/leads-out
 equal "no set-uid bit" 755 "$(stat -c %a out/x)"
-head -c 40000000 /dev/urandom >large
+head -c 12000000 /dev/urandom >large
 ctl cp large copy:/tmp/large
 ctl cp copy:/tmp/large large.back
 cmp large large.back

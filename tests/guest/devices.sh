@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=600 user=root
+# test: limit=600 user=root takes=40
 # Disks and balloon with a real driver, 32 processors, and a panic before any driver of ours is there.
 set -euo pipefail
 kernel=$XDG_CACHE_HOME/sandboxctl/kernels/minimal

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=600
+# test: limit=600 takes=70
 # Each kernel that Debian packages, and ours: ready, with the share, the right modules, and an orderly end. `cloud` has no 9p.
 # With KERNEL_CPUS="1 2 4" each generic kernel is booted with each of these numbers of processors; else 6.1 with 2, 6.12 with 4.
 . "$TREE/tests/lib/sandbox.bash"

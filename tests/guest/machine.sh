@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=1200
+# test: limit=1200 takes=110
 # The machine: processors, memory, what the guest is shown of the hardware, and each way in which it can end.
 . "$TREE/tests/lib/sandbox.bash"
 

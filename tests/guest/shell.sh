@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=400
+# test: limit=400 takes=80
 # What a person at a terminal sees: shell, job control, resize, full-screen programs, attach and detach; the terminal afterwards.
 . "$TREE/tests/lib/sandbox.bash"
 . "$TREE/tests/lib/terminal.bash"

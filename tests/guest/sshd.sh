@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=240
+# test: limit=240 takes=50
 # ssh into an image that has its own OpenSSH server: that one serves, not the tools layer's.
 . "$TREE/tests/lib/sandbox.bash"
 

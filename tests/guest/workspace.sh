@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=900
+# test: limit=900 takes=150
 # /workspace and other shares, from both sides: whose files are whose, modes, links, mappings, locks, databases, big and many.
 . "$TREE/tests/lib/sandbox.bash"
 

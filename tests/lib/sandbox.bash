@@ -25,7 +25,7 @@ clean_up() {
 }
 
 note() {
-	printf -- '-- %s\n' "$*"
+	printf -- '-- %s s: %s\n' "$SECONDS" "$*"
 }
 
 # equal WHAT WANTED GOT
