@@ -87,13 +87,13 @@ mkfifo slow
 client=$!
 exec 5<slow
 head -c 65536 <&5 >/dev/null
-sleep 2
+sleep 1
 before=$(resident $client)
 agent_before=$(inside_root exec 'awk "/VmRSS/ { print \$2 }" /proc/1/status')
-sleep 5
+sleep 3
 after=$(resident $client)
 agent_after=$(inside_root exec 'awk "/VmRSS/ { print \$2 }" /proc/1/status')
-echo "resident: $before KiB, 5 seconds later $after KiB; the agent $agent_before, $agent_after KiB"
+echo "resident: $before KiB, 3 seconds later $after KiB; the agent $agent_before, $agent_after KiB"
 [ $((after - before)) -lt 1024 ] || fail "host processes grow while nobody reads"
 [ $((agent_after - agent_before)) -lt 1024 ] || fail "the agent grows while nobody reads"
 [ "$after" -lt 40960 ] || fail "host processes hold too much for a reader that waits"
@@ -103,9 +103,9 @@ wait $client || true
 until_true 20 "the writer ends when its reader left" inside exec '! pgrep -x cat'
 
 note "back-pressure: a command that does not read"
-{ yes || true; } | "${run[@]}" sh -c 'sleep 6; echo done' >out &
+{ yes || true; } | "${run[@]}" sh -c 'sleep 4; echo done' >out &
 client=$!
-sleep 2
+sleep 1
 link_before=$(resident $client)
 sleep 2
 link_after=$(resident $client)

@@ -105,9 +105,23 @@ inside_root() {
 	ctl exec "$1" --user root -- sh -c "$2"
 }
 
+# plain TEXT FIELD: a number or a string without escapes from the JSON that sandboxctl prints. jq takes a fifth of a second in a
+# testbed to come up.
+plain() {
+	local pattern=$'\n    "'$2'": ("([^"\\]*)"|[0-9]+|true|false),?'$'\n'
+	[[ $2 =~ ^[a-z_]+$ && $1 =~ $pattern ]] || return 1
+	case ${BASH_REMATCH[1]} in
+	'"'*) printf '%s\n' "${BASH_REMATCH[2]}" ;;
+	*) printf '%s\n' "${BASH_REMATCH[1]}" ;;
+	esac
+}
+
 # data NAME FIELD: a field of status --json.
 data() {
-	ctl status "$1" --json | jq -r ".data.$2"
+	local text code=0
+	text=$(ctl status "$1" --json) || code=$?
+	plain "$text" "$2" || jq -r ".data.$2" <<<"$text"
+	return $code
 }
 
 # is NAME FIELD VALUE: for until_true.
