@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=1200 user=root takes=110
+# test: limit=1200 user=root takes=80
 # The agent as PID 1, apart from our VMM: QEMU's microvm with vhost-vsock and QEMU's own 9p server, tests/lib/agent_host.py
 # for the host's end of the protocol. What fails here is the agent's; what fails only under sandbox-vmm is not.
 # The minimal kernel answers every question; stock ones show that modules are loaded (cloud ones have no 9p: the agent stays

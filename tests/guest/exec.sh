@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=400 takes=90
+# test: limit=400 takes=85
 # `sandboxctl exec`: bytes, statuses, streams, many at once, and nobody's memory grows for a slow reader.
 . "$TREE/tests/lib/sandbox.bash"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=900 takes=250
+# test: limit=900 takes=150
 # A repository in /workspace, worked on by the host's git and the guest's at once: nothing is lost, nothing corrupt, and neither side
 # sees a change of mode or type. GIT_SECONDS: how long both commit at once (15, 60 on a fit KVM); GIT_FILES: how many files (40; 10000
 # on a fit KVM). Where guests are emulated the long form takes an hour: GIT_SECONDS=300 GIT_FILES=10000 TEST_LIMIT=5000.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=1200 user=root takes=120
+# test: limit=1200 user=root takes=90
 # sandbox-vmm's vsock device and sandbox-link, with the real agent in a real guest: streams of every kind, both ways, in
 # tiny and large writes, many at once, readers that wait. (V8, V9)
 set -euo pipefail
