@@ -60,7 +60,7 @@ equal "what is missing" '[[],[]]' "$(data storm 'isolation | [.vmm.missing, .lin
 equal "what is in force" '[10,10]' "$(data storm 'isolation | [(.vmm.in_force | length), (.link.in_force | length)] | tojson')"
 
 note "S7: the same program of file operations here and there"
-for program in '1 60' '2 250'; do
+for program in '1 60' '3 250' '4 120'; do
 	seed=${program% *}
 	mkdir -p "$SCRATCH/local/$seed"
 	chown $owner "$SCRATCH/local/$seed"

@@ -139,6 +139,22 @@ for ((i = 0; i < 5; i++)); do
 	attempt "a name that went" inside work "ls new.$i 2>/dev/null"
 done
 
+printf '%0600d' 1 >shortened
+inside work 'exec python3 -c "
+import os, time
+fd = os.open(\"shortened\", os.O_RDONLY)
+os.fstat(fd)
+open(\"looked\", \"w\").close()
+while os.path.exists(\"looked\"): time.sleep(0.2)
+try: print(len(os.read(fd, 1000)))
+except OSError as e: print(e.strerror)
+"' >"$SCRATCH/cut" &
+until_true 60 "a reader in the guest" test -e looked
+truncate -s 300 shortened
+rm looked
+wait $! || fail "who reads a file that the host cut did not end"
+grep -qE '^(300|Stale file handle)$' "$SCRATCH/cut" || fail "a file that the host cut: $(cat "$SCRATCH/cut")"
+
 note "locks"
 inside work 'flock lock sh -c "touch locked; sleep 3" & while [ ! -e locked ]; do sleep 0.1; done; if flock -n lock true; then echo free; else echo held; fi; wait; flock -n lock echo free' >locks
 equal "between two processes of the guest" $'held\nfree' "$(cat locks)"

@@ -1089,6 +1089,31 @@ static void test_appending(void **state)
 	assert_string_equal(share_dir_read(S("log")), "034");
 }
 
+/* A kernel that believes a file longer than it is asks for the rest without end; who waits for a file to grow does not. */
+static void test_endless_rest(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t fid;
+	uint8_t data[64];
+	int r = 0, asked;
+
+	share_dir_write(S("cut"), "0123456789");
+	opened_version(f, "cut", 0, &fid);
+	for (asked = 0; asked < 3000 && r == 0; asked++)
+		r = p9_client_read(f->client, fid, 10, data, sizeof(data));
+	assert_int_equal(r, 0);
+	assert_int_equal(p9_client_read(f->client, fid, 0, data, 30), 10);
+	for (asked = 0; asked < 900 && r == 0; asked++)
+		r = p9_client_read(f->client, fid, 10, data, 20);
+	assert_int_equal(r, 0);
+	assert_int_equal(p9_client_read(f->client, fid, 0, data, 30), 10);
+	for (asked = 0; asked < 3000 && r == 0; asked++)
+		r = p9_client_read(f->client, fid, 10, data, 20);
+	assert_int_equal(r, -ESTALE);
+	assert_int_equal(p9_client_read(f->client, fid, 10, data, 20), 0);
+	assert_int_equal(p9_client_read(f->client, fid, 0, data, 30), 10);
+}
+
 /* The whole device, over a queue. */
 static void test_device(void **state)
 {
@@ -1171,6 +1196,7 @@ int main(void)
 		TEST(test_protected_files),
 		TEST(test_what_the_guest_may_cache),
 		TEST(test_appending),
+		TEST(test_endless_rest),
 		TEST_EMPTY(test_device),
 	};
 

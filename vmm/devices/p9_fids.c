@@ -129,6 +129,7 @@ void p9_fids_set_open(
 	fid->writable = writable;
 	fid->id = *id;
 	fid->dir_position = 0;
+	fid->rest = (struct p9_rest){};
 	fids->open_count++;
 }
 

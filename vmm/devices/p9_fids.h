@@ -26,6 +26,12 @@ struct p9_xattr {
 	uint8_t data[SHARE_XATTR_MAX];
 };
 
+/* What a short read left over, and how often it was asked for since: p9_do_read(). */
+struct p9_rest {
+	uint64_t offset, asked_at_ms;
+	uint32_t count, asked;
+};
+
 struct p9_fid {
 	uint32_t number;
 	uint32_t next; /* in its bucket, or of the free ones */
@@ -39,6 +45,7 @@ struct p9_fid {
 	bool writable;
 	bool outside; /* as a handle's, of open_fd's file */
 	struct tree_id id; /* of open_fd's file */
+	struct p9_rest rest;
 };
 
 struct p9_fids {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vmm/base/array.h"
+#include "vmm/base/loop.h"
 
 #define SLICES_MAX VIRTQUEUE_SIZE_MAX
 #define CACHED_BYTES_MIN                                                                           \
@@ -15,6 +16,10 @@
 
 /* So much must be free for late writes: more than a guest keeps unwritten for the second or two that its kernel waits. */
 #define LATE_WRITES_ROOM_BYTES (256ull << 20)
+
+/* A rest asked for so often, never later than so after the last time, is asked for by a kernel that will not stop. */
+#define REST_ASKED_MAX 1000
+#define REST_PAUSE_MS  50
 
 static int host_flags(uint32_t flags)
 {
@@ -215,11 +220,37 @@ static int read_xattr(const struct p9_fid *fid, const struct p9_request *q, uint
 	return 0;
 }
 
+/*
+ * A read of n bytes. -ESTALE where the guest's kernel would ask for the rest for ever: Linux 6.12 reads on without end where a
+ * file that it does not cache is shorter than it believes (the host cut it after the guest's last look), and the program
+ * cannot even be killed. Its requests follow each other at once and are always for exactly the rest of the first; a program
+ * that waits for a file to grow asks for as much as it has room for, sleeps, or looks at the size.
+ */
+static int judge_rest(struct p9_rest *rest, const struct p9_request *q, uint32_t n)
+{
+	uint64_t now_ms;
+
+	if (n != 0 || !rest->count || q->offset != rest->offset || q->count != rest->count) {
+		*rest = (struct p9_rest){ .offset = q->offset + n,
+			.count = n > 0 && n < q->count ? q->count - n : 0 };
+		return 0;
+	}
+	now_ms = clock_monotonic_ms();
+	if (now_ms - rest->asked_at_ms > REST_PAUSE_MS)
+		rest->asked = 0;
+	rest->asked_at_ms = now_ms;
+	if (++rest->asked < REST_ASKED_MAX)
+		return 0;
+	*rest = (struct p9_rest){};
+	return -ESTALE;
+}
+
 int p9_do_read(struct p9_server *s, const struct p9_request *q, struct bytes_writer *w)
 {
 	struct p9_fid *fid = p9_fids_find(&s->fids, q->fid);
 	uint32_t count = p9_limit_count(s, q->count, s->chain->writable_bytes);
 	ssize_t n;
+	int r = 0;
 
 	if (!fid)
 		return -EBADF;
@@ -230,8 +261,10 @@ int p9_do_read(struct p9_server *s, const struct p9_request *q, struct bytes_wri
 	if (q->offset > INT64_MAX)
 		return -EINVAL;
 	n = read_into_chain(s->chain, fid->open_fd, count, q->offset);
-	if (n < 0)
-		return (int)n;
+	if (n >= 0)
+		r = judge_rest(&fid->rest, q, (uint32_t)n);
+	if (n < 0 || r < 0)
+		return n < 0 ? (int)n : r;
 	bytes_put_u32(w, (uint32_t)n);
 	s->data_bytes = (uint32_t)n;
 	return 0;
