@@ -156,6 +156,8 @@ cat >"$folder/storm.py" <<-'END'
 	    if time.time() > end:
 	        break
 	print("held", len(held), "stopped by", stopped, flush=True)
+	for fd in held[-50:]:  # the share's cap is reached: something is to be left for the listings
+	    os.close(fd)
 	listings = 0
 	end = time.time() + 10
 	while time.time() < end:
