@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=600 user=root
+# test: limit=600 user=root takes=110
 # S2, S7, S8, V10, V11, H9: what a busy or racing guest costs the host, measured on the host's side; and what a share gives back.
 # As root, who may look into a VMM; the sandbox's files are an ordinary user's.
 set -euo pipefail
