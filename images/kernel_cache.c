@@ -13,172 +13,12 @@
 
 #include "images/digest.h"
 #include "images/kernel/extract.h"
+#include "images/kernel_path.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 
 #define COPY_SIZE (256u << 10)
-
-/* Short names; the first of a name that is in the cache is meant. NULL is the default. */
-static const struct {
-	const char *wanted, *folder;
-} short_names[] = {
-	{ NULL, "debian-6.1-generic" },
-	{ NULL, "debian-6.12-generic" },
-	{ NULL, "minimal" },
-	{ "generic", "debian-6.1-generic" },
-	{ "generic", "debian-6.12-generic" },
-	{ "cloud", "debian-6.1-cloud" },
-	{ "cloud", "debian-6.12-cloud" },
-	{ "6.1", "debian-6.1-generic" },
-	{ "6.12", "debian-6.12-generic" },
-	{ "6.1-generic", "debian-6.1-generic" },
-	{ "6.12-generic", "debian-6.12-generic" },
-	{ "6.1-cloud", "debian-6.1-cloud" },
-	{ "6.12-cloud", "debian-6.12-cloud" },
-};
-
-static int format(char out[static PATH_MAX], struct err *err, const char *pattern, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int format(char out[static PATH_MAX], struct err *err, const char *pattern, ...)
-{
-	va_list args;
-	int n;
-
-	va_start(args, pattern);
-	n = vsnprintf(out, PATH_MAX, pattern, args);
-	va_end(args);
-	return n < 0 || n >= PATH_MAX
-		       ? err_set(err, -ENAMETOOLONG, "kernel: the path %.64s... is too long", out)
-		       : 0;
-}
-
-static bool is_file(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-static bool is_folder(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* A folder as fetch and build make them. The unpacked file is preferred. */
-static int choose_folder(
-	const char *folder, const char *name, struct kernel_choice *ret, struct err *err)
-{
-	struct kernel_choice choice = {};
-	char modules[PATH_MAX];
-	int r = format(choice.image, err, "%s/%s", folder, "vmlinux");
-
-	if (r == 0 && !is_file(choice.image))
-		r = format(choice.image, err, "%s/%s", folder, "vmlinuz");
-	if (r == 0)
-		r = format(modules, err, "%s/%s", folder, "modules");
-	if (r < 0)
-		return r;
-	if (!is_file(choice.image))
-		return err_set(err, -ENOENT, "kernel %s: neither vmlinux nor vmlinuz is in %s",
-			name, folder);
-	snprintf(choice.name, sizeof(choice.name), "%.255s", name);
-	snprintf(choice.folder, sizeof(choice.folder), "%s", is_folder(modules) ? folder : "");
-	*ret = choice;
-	return 0;
-}
-
-/* Modules are unpacked by a script, with the rights of whoever starts: they come from where no share can be (S10), only. */
-static int check_modules(
-	const char *cache, const struct kernel_choice *choice, const char *path, struct err *err)
-{
-	char kernels[PATH_MAX], real[PATH_MAX];
-	size_t len;
-	int r = format(kernels, err, "%s/kernels", cache);
-
-	if (r < 0 || !*choice->folder)
-		return r;
-	len = realpath(kernels, real) ? strlen(real) : 0;
-	if (len && strncmp(choice->folder, real, len) == 0 && choice->folder[len] == '/')
-		return 0;
-	err_set(err, -EPERM, "kernel %s: modules lie beside it, and are taken from %s only", path,
-		kernels);
-	err_next_step(err, "cp -rL '%s' '%s/NAME', then --kernel NAME", choice->folder, kernels);
-	return -EPERM;
-}
-
-static int choose_path(const char *path, struct kernel_choice *ret, struct err *err)
-{
-	struct kernel_choice choice = {};
-	char full[PATH_MAX], modules[PATH_MAX];
-	int r;
-
-	if (!realpath(path, full))
-		return err_set(err, -errno, "kernel %s: %s", path, strerror(errno));
-	if (is_folder(full))
-		return choose_folder(full, path, ret, err);
-	if (!is_file(full))
-		return err_set(err, -EINVAL, "kernel %s: neither a file nor a folder", path);
-	snprintf(choice.name, sizeof(choice.name), "%.255s", path);
-	strcpy(choice.image, full);
-	strcpy(choice.folder, full);
-	*strrchr(choice.folder, '/') = '\0';
-	r = format(modules, err, "%s/%s", choice.folder, "modules");
-	if (r < 0)
-		return r;
-	if (!is_folder(modules))
-		choice.folder[0] = '\0';
-	*ret = choice;
-	return 0;
-}
-
-static int not_in_cache(const char *cache, const char *wanted, struct err *err)
-{
-	err_set(err, -ENOENT, "kernel %s: not in %s/kernels", wanted ? wanted : "(default)", cache);
-	if (wanted && strcmp(wanted, "minimal") == 0)
-		err_next_step(err, "images/kernel/build brings it (5 to 7 minutes, once)");
-	else
-		err_next_step(err,
-			"images/kernel/fetch brings the default one; `cloud` and `6.12` are its arguments");
-	return -ENOENT;
-}
-
-static bool names_are_equal(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-int kernel_cache_find(
-	const char *cache, const char *wanted, struct kernel_choice *ret, struct err *err)
-{
-	char folder[PATH_MAX];
-
-	if (wanted && strchr(wanted, '/')) {
-		struct kernel_choice choice;
-		int r = choose_path(wanted, &choice, err);
-
-		if (r == 0)
-			r = check_modules(cache, &choice, wanted, err);
-		if (r == 0)
-			*ret = choice;
-		return r;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(short_names); i++) {
-		if (!names_are_equal(wanted, short_names[i].wanted))
-			continue;
-		if (format(folder, err, "%s/kernels/%s", cache, short_names[i].folder) == 0 &&
-			is_folder(folder))
-			return choose_folder(folder, short_names[i].folder, ret, err);
-	}
-	if (wanted && *wanted && wanted[0] != '.' &&
-		format(folder, err, "%s/kernels/%s", cache, wanted) == 0 && is_folder(folder))
-		return choose_folder(folder, wanted, ret, err);
-	return not_in_cache(cache, wanted, err);
-}
-
 static bool is_elf(int fd)
 {
 	char magic[4];
@@ -201,7 +41,7 @@ static int key_path(const char *cache, const char *image, const struct stat *st,
 	r = digest_final(digest, hex);
 	digest_destroy(digest);
 	return r < 0 ? err_set(err, r, "kernel %s: OpenSSL failed", image)
-		     : format(ret_path, err, "%s/vmlinux/by-stat/%s", cache, hex);
+		     : kernel_path(ret_path, err, "%s/vmlinux/by-stat/%s", cache, hex);
 }
 
 /* Unpacks under another name, so that nobody sees half of one. (O_TMPFILE is not everywhere: overlayfs.) */
@@ -210,7 +50,7 @@ static int unpack(
 {
 	char temporary[PATH_MAX];
 	_cleanup_close_ int fd = -1;
-	int r = format(temporary, err, "%s.new.%d", target, (int)getpid());
+	int r = kernel_path(temporary, err, "%s.new.%d", target, (int)getpid());
 
 	if (r < 0)
 		return r;
@@ -268,10 +108,10 @@ static int open_unpacked(const char *cache, const char *key, const char *name, i
 {
 	char folder[PATH_MAX], by_stat[PATH_MAX], target[PATH_MAX], hex[DIGEST_HEX_LEN + 1];
 	_cleanup_close_ int copy = -1;
-	int r = format(folder, err, "%s/%s", cache, "vmlinux");
+	int r = kernel_path(folder, err, "%s/%s", cache, "vmlinux");
 
 	if (r == 0)
-		r = format(by_stat, err, "%s/%s", folder, "by-stat");
+		r = kernel_path(by_stat, err, "%s/%s", folder, "by-stat");
 	if (r == 0 && (r = fdio_mkdir_parents(by_stat, 0700)) < 0)
 		return err_set(err, r, "folder %s: cannot make it: %s", by_stat, strerror(-r));
 	if (r == 0)
@@ -279,8 +119,8 @@ static int open_unpacked(const char *cache, const char *key, const char *name, i
 	if (r == 0)
 		r = digest_of_file(copy, hex, err);
 	if (r == 0)
-		r = format(target, err, "%s/%s", folder, hex);
-	if (r == 0 && !is_file(target))
+		r = kernel_path(target, err, "%s/%s", folder, hex);
+	if (r == 0 && !kernel_is_file(target))
 		r = unpack(target, copy, unpacker, err);
 	if (r < 0)
 		return err_prefix(err, r, "kernel %s", name);

@@ -60,7 +60,7 @@ equal "ports --json" "$port 8000" "$(ctl ports one --json | jq -r '.data[0] | "\
 equal "on 127.0.0.1 only" 0100007F "$(awk -v p="$(printf ':%04X$' $port)" '$2 ~ p && $4 == "0A" { print substr($2, 1, 8) }' /proc/net/tcp)"
 sandboxes+=(two)
 status_of 1 ctl start two --no-attach --workspace "$two" --kernel "$KERNEL" --memory 128M -p $port:80 </dev/null 2>err
-contains "who has the port" "$(cat err)" one
+contains "who has the port" "$(cat err)" "sandbox one publishes it"
 contains "the port" "$(cat err)" $port
 python3 -m http.server 18081 --bind 127.0.0.1 >/dev/null 2>&1 &
 holder=$!
@@ -90,6 +90,13 @@ status_of 1 ctl start one --no-attach --workspace "$two" </dev/null 2>err
 contains "names both folders" "$(cat err)" "$two"
 contains "names both folders" "$(cat err)" "$one"
 status_of 2 ctl start 'Bad_Name' --no-attach --workspace "$two" </dev/null 2>err
+
+note "--fresh ends nothing in vain"
+status_of 5 ctl start one --fresh --no-attach --workspace "$one" --kernel no-such-kernel </dev/null 2>err
+contains "which kernel" "$(cat err)" no-such-kernel
+status_of 1 ctl start one --fresh --no-attach --workspace "$one" -p 18081:80 </dev/null 2>err
+contains "who has the port" "$(cat err)" "$holder"
+equal "the old one runs on" "$instance running" "$(data one instance) $(data one state)"
 
 note "--fresh, twice"
 ctl exec one -- sh -c 'echo x >/tmp/mark; echo kept >/workspace/mark; nohup sleep 987654 >/dev/null 2>&1 &' </dev/null

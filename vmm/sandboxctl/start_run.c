@@ -61,11 +61,13 @@ static void name_kernel_script(const char *kernel, struct err *err)
 }
 
 /* The typed words of what start.h says it may give. */
-static int launch_failed(
-	const struct invocation *in, int code, const char *stage, const struct err *err)
+static int launch_failed(const struct invocation *in, int code, const char *stage,
+	const char *kernel, struct err *err)
 {
 	struct failure failure = { EXIT_GENERAL, control_error_word(code), stage };
 
+	if (code == -ENOENT && strcmp(stage, "kernel") == 0)
+		name_kernel_script(kernel, err);
 	if (code == -EEXIST)
 		failure.error = "other-workspace";
 	else if (code == -EADDRINUSE)
@@ -89,10 +91,8 @@ int start_launch(const struct invocation *in, struct start_plan *plan, struct do
 	r = sandbox_start(
 		&plan->paths, &plan->spec, show_progress, (void *)in, stage, &status, &err);
 	report_progress_end(in);
-	if (r == -ENOENT && strcmp(stage, "kernel") == 0)
-		name_kernel_script(plan->spec.kernel, &err);
 	if (r < 0)
-		return launch_failed(in, r, stage, &err);
+		return launch_failed(in, r, stage, plan->spec.kernel, &err);
 	if (ret_status)
 		*ret_status = document_of_json(status);
 	else
@@ -102,11 +102,15 @@ int start_launch(const struct invocation *in, struct start_plan *plan, struct do
 
 int start_replace(const struct invocation *in, const struct start_plan *plan)
 {
+	char stage[START_STAGE_MAX];
 	struct err err = {};
 	int r;
 
 	if (!plan->exists)
 		return 0;
+	r = sandbox_check_start(&plan->paths, &plan->spec, stage, &err);
+	if (r < 0)
+		return launch_failed(in, r, stage, plan->spec.kernel, &err);
 	report_progress(in, "ending the old %s", plan->spec.name);
 	r = sandbox_stop(
 		&plan->paths, plan->spec.name, START_GRACE_MS, "replaced by start --fresh", &err);

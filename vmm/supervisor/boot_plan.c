@@ -100,7 +100,7 @@ static int check_shares(struct boot_plan *plan, const char *const *environment, 
 
 static int open_ports(struct boot_plan *plan, const char *const *environment, struct err *err)
 {
-	int r = ports_open(plan->spec, plan->port_fds, err);
+	int r = ports_open(plan->paths, plan->spec, plan->port_fds, err);
 
 	(void)environment;
 	if (r == 0)

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/supervisor/json.h"
 #include "vmm/supervisor/process.h"
+#include "vmm/supervisor/registry.h"
 
 #define BACKLOG 64
 
@@ -33,9 +35,43 @@ static socklen_t fill_address(const struct spec_port *port, struct sockaddr_stor
 	return 0;
 }
 
-static int explain(const struct spec_port *port, int code, struct err *err)
+/* Whose errors name whom: the sandbox that asks for ports, and where all are registered (may be NULL). */
+struct asker {
+	const struct paths *paths;
+	const char *name;
+};
+
+/* Another running sandbox that publishes on this port of the host, on whatever address. */
+static bool find_sandbox(
+	const struct asker *asker, uint16_t port, char ret_name[static SANDBOX_NAME_MAX + 1])
 {
-	char who[64];
+	const struct paths *paths = asker->paths;
+	char **names = NULL;
+	bool found = false;
+
+	if (!paths || registry_list(paths, &names, NULL) < 0)
+		return false;
+	for (size_t i = 0; names[i] && !found; i++) {
+		struct record record;
+
+		if (strcmp(names[i], asker->name) == 0 ||
+			registry_is_locked(paths, names[i]) != 1 ||
+			registry_load(paths, names[i], &record, NULL) < 0)
+			continue;
+		for (size_t j = 0; j < record.spec.port_count; j++)
+			found |= record.spec.ports[j].host_port == port;
+		if (found)
+			snprintf(ret_name, SANDBOX_NAME_MAX + 1, "%s", names[i]);
+		record_finish(&record);
+	}
+	json_free_texts(names);
+	return found;
+}
+
+static int explain(
+	const struct asker *asker, const struct spec_port *port, int code, struct err *err)
+{
+	char who[64], name[SANDBOX_NAME_MAX + 1];
 
 	if (code != -EADDRINUSE) {
 		err_set(err, code, "port %s:%u: %s", port->address, port->host_port,
@@ -47,7 +83,10 @@ static int explain(const struct spec_port *port, int code, struct err *err)
 			err_next_step(err, "no interface of this host has that address: ip addr");
 		return code;
 	}
-	if (process_find_listener(port->host_port, who, sizeof(who)))
+	if (find_sandbox(asker, port->host_port, name))
+		err_set(err, code, "port %s:%u: sandbox %s publishes it", port->address,
+			port->host_port, name);
+	else if (process_find_listener(port->host_port, who, sizeof(who)))
 		err_set(err, code, "port %s:%u: %s has it", port->address, port->host_port, who);
 	else
 		err_set(err, code, "port %s:%u: somebody has it", port->address, port->host_port);
@@ -56,7 +95,8 @@ static int explain(const struct spec_port *port, int code, struct err *err)
 	return code;
 }
 
-static int open_one(const struct spec_port *port, int *ret_fd, struct err *err)
+static int open_one(
+	const struct asker *asker, const struct spec_port *port, int *ret_fd, struct err *err)
 {
 	struct sockaddr_storage address;
 	socklen_t len = fill_address(port, &address);
@@ -68,23 +108,25 @@ static int open_one(const struct spec_port *port, int *ret_fd, struct err *err)
 			port->address);
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return explain(port, -errno, err);
+		return explain(asker, port, -errno, err);
 	/* Connections of the last run that linger in TIME_WAIT are not somebody else's claim. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 		(address.ss_family == AF_INET6 &&
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
 		bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, BACKLOG) < 0)
-		return explain(port, -errno, err);
+		return explain(asker, port, -errno, err);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int ports_open(const struct spec *spec, int ret_fds[static SPEC_PORTS_MAX], struct err *err)
+int ports_open(const struct paths *paths, const struct spec *spec,
+	int ret_fds[static SPEC_PORTS_MAX], struct err *err)
 {
+	const struct asker asker = { .paths = paths, .name = spec->name };
 	int fds[SPEC_PORTS_MAX] = {};
 
 	for (size_t i = 0; i < spec->port_count; i++) {
-		int r = open_one(&spec->ports[i], &fds[i], err);
+		int r = open_one(&asker, &spec->ports[i], &fds[i], err);
 
 		if (r < 0) {
 			while (i--)
@@ -96,10 +138,10 @@ int ports_open(const struct spec *spec, int ret_fds[static SPEC_PORTS_MAX], stru
 	return 0;
 }
 
-int ports_check_bindable(const struct spec *spec, struct err *err)
+int ports_check_bindable(const struct paths *paths, const struct spec *spec, struct err *err)
 {
 	int fds[SPEC_PORTS_MAX] = {};
-	int r = ports_open(spec, fds, err);
+	int r = ports_open(paths, spec, fds, err);
 
 	for (size_t i = 0; r == 0 && i < spec->port_count; i++)
 		close(fds[i]);

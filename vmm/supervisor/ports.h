@@ -3,12 +3,14 @@
 /*
  * Published ports: bound before anything is launched, so that a taken port is an error at start that names who has it.
  */
+#include "vmm/supervisor/paths.h"
 #include "vmm/supervisor/spec.h"
 
 /*
  * Binds and listens on all of them: ret_fds[i] for ports[i], CLOEXEC, non-blocking, the caller's. -EADDRINUSE. On failure
- * nothing is left open.
+ * nothing is left open. paths (may be NULL): the error names the sandbox of ours that has a port.
  */
-int ports_open(const struct spec *spec, int ret_fds[static SPEC_PORTS_MAX], struct err *err);
+int ports_open(const struct paths *paths, const struct spec *spec,
+	int ret_fds[static SPEC_PORTS_MAX], struct err *err);
 /* Whether every one could be bound now. */
-int ports_check_bindable(const struct spec *spec, struct err *err);
+int ports_check_bindable(const struct paths *paths, const struct spec *spec, struct err *err);

@@ -10,12 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "images/kernel_cache.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/spawn.h"
 #include "vmm/supervisor/control.h"
+#include "vmm/supervisor/ports.h"
 #include "vmm/supervisor/progress.h"
 
 #define ENVIRONMENT_MAX 16
@@ -170,6 +172,45 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 	err_set(err, -EPIPE, "sandbox %s: its supervisor ended without a word", spec->name);
 	err_next_step(err, "see supervisor.log in the state folder of the sandbox");
 	return -EPIPE;
+}
+
+static bool publishes(const struct spec *spec, const struct spec_port *port)
+{
+	for (size_t i = 0; i < spec->port_count; i++)
+		if (spec->ports[i].host_port == port->host_port)
+			return true;
+	return false;
+}
+
+/* The ports of spec that the sandbox of that name does not have already. */
+static int check_ports(const struct paths *paths, const struct spec *spec, struct err *err)
+{
+	struct spec asked = {};
+	struct record record;
+	int r = registry_load(paths, spec->name, &record, err);
+
+	if (r < 0)
+		return r;
+	strcpy(asked.name, spec->name);
+	for (size_t i = 0; i < spec->port_count; i++)
+		if (!publishes(&record.spec, &spec->ports[i]))
+			asked.ports[asked.port_count++] = spec->ports[i];
+	record_finish(&record);
+	return ports_check_bindable(paths, &asked, err);
+}
+
+int sandbox_check_start(const struct paths *paths, const struct spec *spec,
+	char ret_stage[static START_STAGE_MAX], struct err *err)
+{
+	struct kernel_choice kernel;
+	int r;
+
+	strcpy(ret_stage, "kernel");
+	r = kernel_cache_find(paths->cache, spec->kernel, &kernel, err);
+	if (r < 0)
+		return r;
+	strcpy(ret_stage, "ports");
+	return check_ports(paths, spec, err);
 }
 
 int sandbox_start(const struct paths *paths, const struct spec *spec, start_progress_fn *progress,

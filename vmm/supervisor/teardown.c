@@ -271,7 +271,7 @@ static int stop_living(const struct paths *paths, struct record *record, uint64_
 	r = settle(paths, record, note, LOCK_WAIT_MS, ret_lock, err);
 	if (r == -EBUSY)
 		return report_survivors(record, err);
-	return r == 0 ? ports_check_bindable(&record->spec, err) : r;
+	return r == 0 ? ports_check_bindable(paths, &record->spec, err) : r;
 }
 
 static int stop_and_lock(const struct paths *paths, const char *name, uint64_t grace_ms,
