@@ -14,11 +14,11 @@
 #include "images/digest.h"
 #include "images/kernel/extract.h"
 #include "images/kernel_path.h"
-#include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 
 #define COPY_SIZE (256u << 10)
+
 static bool is_elf(int fd)
 {
 	char magic[4];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Which kernel a sandbox boots, as an ELF file: found by name or path, unpacked once and kept by digest.
+ * Which kernel a sandbox boots, as an ELF file: found by name or path (kernel_find.c), unpacked once and kept by digest
+ * (kernel_cache.c).
  *
  * The cache ($XDG_CACHE_HOME/sandboxctl) holds kernels/NAME/{vmlinux or vmlinuz, modules/, version, config, package}, made by
  * images/kernel/fetch and images/kernel/build, and vmlinux/SHA256, what kernel_cache_open() unpacked; vmlinux/by-stat/ maps

@@ -6,13 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "images/kernel_cache.h"
 #include "images/kernel_path.h"
 #include "vmm/base/array.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/fdio.h"
 
 /* Short names; the first of a name that is in the cache is meant. NULL is the default. */
 static const struct {

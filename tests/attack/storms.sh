@@ -89,7 +89,7 @@ cat >swap.py <<-'END'
 	        os.rename("kept", "real")
 	    except FileNotFoundError:
 	        pass
-	    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError, OSError):
+	    except OSError:
 	        try: os.unlink("real")
 	        except OSError: pass
 	        try: os.rename("kept", "real")
