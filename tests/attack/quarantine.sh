@@ -91,3 +91,24 @@ until_true 20 "it ends at last" test ! -e "/proc/$vmm"
 note "thawed: prune cleans up"
 ctl prune --yes
 attempt "a record of it" test -e "$XDG_STATE_HOME/sandboxctl/sandboxes/stuck"
+
+note "what hangs in its control group, and is in no other way its own"
+own=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
+mkdir "$own/session"
+chown --reference "$SCRATCH" "$own" "$own/cgroup.procs" "$own/session" "$own/session/cgroup.procs"
+echo $$ >"$own/session/cgroup.procs"
+start stuck "$folder"
+group=$(data stuck cgroup)
+fsfreeze --freeze "$folder"
+setsid dd if=/dev/zero of="$folder/stray" count=1 2>/dev/null &
+stray=$!
+until_true 20 "the stray hangs" stuck "$stray"
+echo "$stray" >"$group/cgroup.procs"
+status_of 1 timeout 100 "$SANDBOXCTL" stop stuck --grace 1s >"$SCRATCH/words" 2>&1
+cat "$SCRATCH/words"
+contains "stop names it" "$(cat "$SCRATCH/words")" "$stray dd (in uninterruptible sleep)"
+equal "state" quarantined "$(data stuck state)"
+fsfreeze --unfreeze "$folder"
+wait "$stray" || true
+timeout 60 "$SANDBOXCTL" stop stuck
+attempt "H1: the group" test -e "$group"

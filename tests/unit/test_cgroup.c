@@ -48,6 +48,7 @@ static void test_no_other_group_is_touched(void **state)
 	assert_false(cgroup_is_ours("/tmp/sandboxctl-x"));
 	assert_int_equal(cgroup_enter("/tmp/sandboxctl-x", 1), -EINVAL);
 	assert_false(cgroup_populated("/tmp/sandboxctl-x"));
+	assert_int_equal(cgroup_add_members("/tmp/sandboxctl-x", NULL, 0, 1), 0);
 	assert_int_equal(cgroup_remove("/tmp"), 0); /* and /tmp stays */
 	assert_int_equal(cgroup_remove(""), 0);
 }

@@ -14,11 +14,11 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/base/loop.h"
+#include "vmm/base/parse.h"
 
 #define PREFIX	      "sandboxctl-"
 #define INSTANCE_PART 12 /* digits of the instance in a group's name */
-#define SELF_MAX      (64 * 1024)
-#define EVENTS_MAX    4096
+#define FILE_MAX      (64 * 1024)
 
 static int write_file(const char *folder, const char *file, const char *text)
 {
@@ -81,7 +81,7 @@ int cgroup_usable(char ret_parent[static PATH_MAX], struct err *err)
 
 	if (statfs(CGROUP_MOUNT, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
 		return unusable(err, "no cgroup v2 at " CGROUP_MOUNT, FIX_NO_V2);
-	if (fdio_read_file(AT_FDCWD, "/proc/self/cgroup", SELF_MAX, &text, NULL) < 0 ||
+	if (fdio_read_file(AT_FDCWD, "/proc/self/cgroup", FILE_MAX, &text, NULL) < 0 ||
 		cgroup_parent(text, parent) < 0)
 		return unusable(err, "this process is in no cgroup v2", FIX_NO_V2);
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", parent);
@@ -136,16 +136,44 @@ int cgroup_enter(const char *path, pid_t pid)
 	return cgroup_is_ours(path) ? write_file(path, "cgroup.procs", text) : -EINVAL;
 }
 
-bool cgroup_populated(const char *path)
+/* A file of the group, the caller's; NULL where there is none. */
+static char *read_file(const char *path, const char *name)
 {
-	_cleanup_free_ char *text = NULL;
-	char file[PATH_MAX];
+	char file[PATH_MAX], *text = NULL;
 
 	if (!cgroup_is_ours(path) ||
-		snprintf(file, sizeof(file), "%s/cgroup.events", path) >= (int)sizeof(file) ||
-		fdio_read_file(AT_FDCWD, file, EVENTS_MAX, &text, NULL) < 0)
-		return false;
-	return strstr(text, "populated 1") != NULL;
+		snprintf(file, sizeof(file), "%s/%s", path, name) >= (int)sizeof(file) ||
+		fdio_read_file(AT_FDCWD, file, FILE_MAX, &text, NULL) < 0)
+		return NULL;
+	return text;
+}
+
+bool cgroup_populated(const char *path)
+{
+	_cleanup_free_ char *text = read_file(path, "cgroup.events");
+
+	return text && strstr(text, "populated 1");
+}
+
+static bool is_known(const struct process_stat *members, int count, pid_t pid)
+{
+	for (int i = 0; i < count; i++)
+		if (members[i].id.pid == pid)
+			return true;
+	return false;
+}
+
+int cgroup_add_members(const char *path, struct process_stat *members, int count, size_t max)
+{
+	_cleanup_free_ char *text = read_file(path, "cgroup.procs");
+	char *rest = text, *line;
+	int pid;
+
+	while (count >= 0 && (size_t)count < max && (line = strsep(&rest, "\n")))
+		if (parse_int(line, 1, INT_MAX, &pid) && !is_known(members, count, pid) &&
+			process_stat_of(pid, &members[count]) == 0)
+			count++;
+	return count;
 }
 
 void cgroup_kill(const char *path)

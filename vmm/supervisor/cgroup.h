@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "vmm/base/err.h"
+#include "vmm/supervisor/process.h"
 
 #define CGROUP_MOUNT	      "/sys/fs/cgroup"
 #define CGROUP_REMOVE_WAIT_MS 2000
@@ -35,6 +36,8 @@ int cgroup_create(const char *name, const char *instance, uint32_t pids,
 int cgroup_enter(const char *path, pid_t pid);
 /* Whether anything lives in it. */
 bool cgroup_populated(const char *path);
+/* Adds to count known processes what else lives in it, at most max in all; gives how many there are then. */
+int cgroup_add_members(const char *path, struct process_stat *members, int count, size_t max);
 /* KILL for everything in it, new processes included; Linux 5.14 and up, elsewhere nothing happens. */
 void cgroup_kill(const char *path);
 /*

@@ -295,7 +295,7 @@ static int clear_group(const char *cgroup, struct process_stat *members, size_t 
 		else if (left == 0)
 			return 0;
 		if (clock_monotonic_ms() >= end)
-			return left;
+			return cgroup_add_members(cgroup, members, left, max);
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
 		nanosleep(&pause, NULL);

@@ -60,10 +60,15 @@ static bool group_is_ours(const struct record *record)
 	return false;
 }
 
-/* Living members that are provably ours. */
+/*
+ * Living members that are provably ours: of the process group, and of the control group, whose name holds the instance's
+ * digits (a restart of the host empties that tree: it is ours or not there).
+ */
 static int find_members(const struct record *record, struct process_stat *ret, size_t max)
 {
-	return group_is_ours(record) ? process_group_members(record->pgid, ret, max) : 0;
+	int count = group_is_ours(record) ? process_group_members(record->pgid, ret, max) : 0;
+
+	return cgroup_add_members(record->cgroup, ret, count, max);
 }
 
 static int signal_members(const struct record *record, int signal)
@@ -172,7 +177,6 @@ static void end_by_force(const struct record *record)
 		if (wait_members_gone(record, TERM_WAIT_MS))
 			return;
 	}
-	/* The instance's digits are in its name, and a restart of the host empties the tree: it is ours or not there. */
 	cgroup_kill(record->cgroup);
 	signal_members(record, SIGKILL);
 	wait_members_gone(record, KILL_WAIT_MS);
