@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=900 user=root
+# test: limit=900 user=root takes=90
 # A sandbox that is used a lot costs no more than one that is new: fds and private memory of VMM, link and supervisor before and after
-# 200 execs, some broken off, and 10,000 file operations.
+# many execs, some broken off, and thousands of file operations.
 . "$TREE/tests/lib/sandbox.bash"
 
 [ "$(id -u)" -eq 0 ] || {
@@ -70,8 +70,9 @@ for process in vmm link supervisor; do
 	fds_before[$process]=$(fds "$pid")
 done
 began=$SECONDS
-use 200 10000
-echo "200 execs and 10000 operations: $((SECONDS - began)) s"
+execs=60 operations=3000
+use "$execs" "$operations"
+echo "$execs execs and $operations operations: $((SECONDS - began)) s"
 for process in vmm link supervisor; do
 	pid=$(data used ${process}_pid)
 	memory=$(private_kib "$pid")

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=300 user=dev
+# test: limit=300 user=dev takes=20
 # What a user is told who asks for what is not there, and what is left of a run that was interrupted: nothing.
 . "$TREE/tests/lib/sandbox.bash"
 

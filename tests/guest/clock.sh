@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: limit=200 user=root
+# test: limit=200 user=root takes=20
 # A host that slept, or whose clock was set: the guest has the right time soon after, and no age or time limit is told by it.
 . "$TREE/tests/lib/sandbox.bash"
 
