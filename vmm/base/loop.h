@@ -24,7 +24,7 @@ typedef void loop_timer_fn(void *data);
 int loop_create(struct loop **ret);
 void loop_destroy(struct loop *loop); /* frees the sources that are left */
 
-/* Level-triggered. events may be 0 (only HUP and ERR are told then). */
+/* Level-triggered, but for EPOLLET in events. events may be 0 (only HUP and ERR are told then). */
 int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data,
 	struct loop_source **ret);
 int loop_modify(struct loop_source *source, uint32_t events);
