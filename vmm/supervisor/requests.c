@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/supervisor/requests.h"
+
+#include <errno.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/supervisor/main_command.h"
+#include "vmm/supervisor/operations.h"
+#include "vmm/supervisor/stop_phases.h"
+
+static void request_stop(
+	struct supervisor *s, struct control_client *client, const struct control_request *request)
+{
+	control_client_park(client, CONTROL_STOP);
+	if (s->phase == PHASE_UP)
+		supervisor_set_reason(s, "%s", *request->reason ? request->reason : "stopped");
+	stop_begin(s, LIFECYCLE_ASKED_TO_STOP, request->grace_ms);
+}
+
+static int guest_is_lost(const char *name, struct err *err)
+{
+	err_set(err, -ENOTCONN,
+		"sandbox %s: its guest does not answer (health: lost), though its machine runs",
+		name);
+	err_next_step(err,
+		"sandboxctl console %s shows what its kernel said; sandboxctl restart %s", name,
+		name);
+	return -ENOTCONN;
+}
+
+/* Whether the guest may be asked this now; else why not. */
+static int check_guest(
+	const struct supervisor *s, const struct control_request *request, struct err *err)
+{
+	const char *name = s->record.spec.name;
+
+	if (s->phase != PHASE_UP)
+		return err_set(
+			err, -ESHUTDOWN, "sandbox %s: it is ending: %s", name, s->record.reason);
+	if (!s->ready)
+		return err_set(err, -EAGAIN, "sandbox %s: its guest is not ready yet", name);
+	if (s->live.agent_lost)
+		return guest_is_lost(name, err);
+	if (request->op == CONTROL_ATTACH && !s->record.spec.command[0])
+		return err_set(
+			err, -ENOENT, "sandbox %s: it has no main command to attach to", name);
+	return 0;
+}
+
+static void request_guest(
+	struct supervisor *s, struct control_client *client, const struct control_request *request)
+{
+	_cleanup_close_ int fd = -1;
+	struct err err = {};
+	int r = check_guest(s, request, &err);
+
+	if (r == 0)
+		r = operation_send(s->processes.control_fd, ++s->next_id, request, &fd, &err);
+	if (r < 0) {
+		control_client_fail(client, &err, control_op_name(request->op));
+		return;
+	}
+	if (request->op == CONTROL_ATTACH)
+		main_command_attached(s);
+	control_client_answer(client, NULL, fd);
+}
+
+void request_take(void *data, struct control_client *client, const struct control_request *request)
+{
+	struct supervisor *s = data;
+
+	switch (request->op) {
+	case CONTROL_STATUS:
+		control_client_answer(client, supervisor_status(s), -1);
+		break;
+	case CONTROL_EXEC:
+	case CONTROL_ATTACH:
+	case CONTROL_COPY_OUT:
+	case CONTROL_COPY_IN:
+	case CONTROL_FORWARD:
+	case CONTROL_VSOCK:
+		request_guest(s, client, request);
+		break;
+	case CONTROL_STOP:
+		request_stop(s, client, request);
+		break;
+	case CONTROL_WAIT:
+		control_client_park(client, CONTROL_WAIT);
+		break;
+	case CONTROL_EVENTS:
+		control_client_answer(client, NULL, -1);
+		control_client_park(client, CONTROL_EVENTS);
+		break;
+	}
+}
