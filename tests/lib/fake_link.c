@@ -4,7 +4,7 @@
  * STARTED and EXIT 7, makes a main command end with code 3 at once, and turns SHUTDOWN into a byte for fake_vmm. Named
  * "slow*" or "mute*" it never gets ready; "refused*" its guest cannot be set up; "lost*" its agent is lost once it was
  * ready; "walled*" it finds no isolation and says so; "long*" its command ends with the guest, which takes a second to go;
- * "flood*" it never stops sending records once it is ready, as a hijacked one might. Ends by itself after
+ * "off*" its guest powers off at once; "flood*" it never stops sending records once it is ready, as a hijacked one might. Ends by itself after
  * a minute.
  */
 #include <errno.h>
@@ -124,7 +124,8 @@ int main(int argc, char **argv)
 	say(event, EVENT_LINK_ISOLATED, 0x3ff, 0);
 	if (read(vsock, &running, 1) != 1)
 		return 0;
-	if (strncmp(name, "crash", 5) == 0 && write(vsock, "x", 1) < 0)
+	if ((strncmp(name, "crash", 5) == 0 || strncmp(name, "off", 3) == 0) &&
+		write(vsock, "x", 1) < 0)
 		return 1;
 	if (strncmp(name, "refused", 7) == 0)
 		say(event, EVENT_AGENT_REFUSED, ENODEV, PROTOCOL_STAGE_MOUNT);

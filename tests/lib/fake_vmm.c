@@ -2,7 +2,7 @@
 /*
  * A sandbox-vmm without a machine, for tests of the supervisor: takes the real one's arguments, says what it would say, and
  * ends as the sandbox's name asks: "crash*" ends by a triple fault at once, "deaf*" ignores TERM and the guest's power-off,
- * "mute*" dies without a word. A byte on the vsock socket is the guest powering off. "links*" refuses changes of a file. Ends by itself after a minute.
+ * "mute*" dies without a word, "off*" says nothing of its machine's end, as if its socket were full,. A byte on the vsock socket is the guest powering off. "links*" refuses changes of a file. Ends by itself after a minute.
  */
 #include <poll.h>
 #include <signal.h>
@@ -56,6 +56,14 @@ static void say_refused(int fd, int argc, char **argv)
 	event_send(fd, &sequence, EVENT_VMM_SHARE_REFUSED, values, ARRAY_SIZE(values));
 }
 
+/* What its main returns then. */
+static int end_as(const char *name, int event, enum machine_end end)
+{
+	if (!is_named(name, "off"))
+		say(event, EVENT_VMM_ENDED, end);
+	return machine_end_exit_code(end);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = option(argc, argv, "--name");
@@ -87,15 +95,12 @@ int main(int argc, char **argv)
 		if (fds[1].revents & POLLHUP)
 			fds[1].fd = -1; /* the link is gone: not the guest's doing */
 		else if (fds[1].revents && is_named(name, "crash")) {
-			say(event, EVENT_VMM_ENDED, MACHINE_END_TRIPLE_FAULT);
-			return 0;
+			return end_as(name, event, MACHINE_END_TRIPLE_FAULT);
 		} else if (fds[1].revents && !deaf) {
-			say(event, EVENT_VMM_ENDED, MACHINE_END_POWEROFF);
-			return 0;
+			return end_as(name, event, MACHINE_END_POWEROFF);
 		}
 		if (fds[0].revents && !deaf) {
-			say(event, EVENT_VMM_ENDED, MACHINE_END_STOPPED);
-			return 0;
+			return end_as(name, event, MACHINE_END_STOPPED);
 		}
 		if (deaf)
 			fds[0].fd = fds[1].fd = -1;

@@ -114,6 +114,21 @@ static void test_events_round_trip_and_reject(void **state)
 	assert_int_equal(event_decode(wire, sizeof(wire), &back), -EPROTO);
 }
 
+static void test_a_machines_end_is_in_the_exit_code(void **state)
+{
+	(void)state;
+	for (int end = MACHINE_END_POWEROFF; end <= MACHINE_END_DEVICE; end++) {
+		int code = machine_end_exit_code((enum machine_end)end);
+
+		assert_true(code > 4 && code < 126); /* no other failure's, no shell's */
+		assert_int_equal(machine_end_of_exit(code), end);
+	}
+	for (int code = -1; code <= MACHINE_END_EXIT_BASE; code++)
+		assert_int_equal(machine_end_of_exit(code), MACHINE_END_NONE);
+	assert_int_equal(machine_end_of_exit(machine_end_exit_code(MACHINE_END_DEVICE) + 1),
+		MACHINE_END_NONE);
+}
+
 struct counted {
 	struct loop *loop;
 	struct loop_source *mine, *other;
@@ -191,6 +206,7 @@ int main(void)
 		cmocka_unit_test(test_fds_travel_and_none_too_many),
 		cmocka_unit_test(test_capped_log),
 		cmocka_unit_test(test_events_round_trip_and_reject),
+		cmocka_unit_test(test_a_machines_end_is_in_the_exit_code),
 		cmocka_unit_test(test_links_are_replaced_whole),
 		cmocka_unit_test(test_loop_sources_may_go_during_dispatch),
 	};

@@ -444,6 +444,20 @@ static void test_a_crash_has_its_own_reason(void **state)
 	assert_ended("crash", LIFECYCLE_FAILED, "triple fault");
 }
 
+/* A guest whose faults fill the VMM's socket: the record of its end is lost, and the end is known all the same. */
+static void test_an_end_whose_record_was_lost_is_known(void **state)
+{
+	struct err err = {};
+	struct spec spec;
+
+	(void)state;
+	make_spec(&spec, "off", "ws");
+	start(&spec, &err); /* ready first, or off: either may win */
+	spec_finish(&spec);
+	wait_gone("off");
+	assert_ended("off", LIFECYCLE_STOPPED, "powered off");
+}
+
 static void test_time_is_up(void **state)
 {
 	struct err err = {};
@@ -735,6 +749,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_killed_link_fails_the_sandbox),
 		cmocka_unit_test(test_starts_that_fail_say_why),
 		cmocka_unit_test(test_a_crash_has_its_own_reason),
+		cmocka_unit_test(test_an_end_whose_record_was_lost_is_known),
 		cmocka_unit_test(test_time_is_up),
 		cmocka_unit_test(test_time_is_up_for_a_command),
 		cmocka_unit_test(test_a_flood_of_records_stops_no_clock),

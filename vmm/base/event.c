@@ -50,3 +50,16 @@ int event_send(
 	event_encode(&event, wire);
 	return send(fd, wire, sizeof(wire), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
+
+int machine_end_exit_code(enum machine_end end)
+{
+	return MACHINE_END_EXIT_BASE + (int)end;
+}
+
+enum machine_end machine_end_of_exit(int code)
+{
+	int end = code - MACHINE_END_EXIT_BASE;
+
+	return end > MACHINE_END_NONE && end <= MACHINE_END_DEVICE ? (enum machine_end)end
+								   : MACHINE_END_NONE;
+}

@@ -57,6 +57,16 @@ enum machine_end {
 	MACHINE_END_DEVICE = 7, /* a device that the machine cannot live without failed */
 };
 
+/*
+ * The exit code of a sandbox-vmm with an event socket carries its machine's end too: a record is lost where the socket is
+ * full, and a guest that keeps its devices faulting can see to that. Above what other failures use.
+ */
+#define MACHINE_END_EXIT_BASE 64
+
+int machine_end_exit_code(enum machine_end end);
+/* MACHINE_END_NONE: that is no machine's end. */
+enum machine_end machine_end_of_exit(int code);
+
 struct event {
 	uint16_t kind; /* enum event_kind */
 	uint32_t sequence;

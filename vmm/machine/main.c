@@ -400,7 +400,7 @@ static void report_end(struct vmm *vmm, enum machine_end end)
 			(unsigned long long)counters.exit_ns / 1000);
 }
 
-static int run(struct vmm *vmm, struct err *err)
+static int run(struct vmm *vmm, enum machine_end *ret_end, struct err *err)
 {
 	uint64_t took_ns;
 	int r = build(vmm, err);
@@ -412,7 +412,8 @@ static int run(struct vmm *vmm, struct err *err)
 	took_ns = clock_monotonic_ns() - vmm->began_ns;
 	tell(vmm, EVENT_VMM_RUNNING, &took_ns, 1);
 	machine_run(vmm->machine);
-	report_end(vmm, wait_for_end(vmm));
+	*ret_end = wait_for_end(vmm);
+	report_end(vmm, *ret_end);
 	return 0;
 }
 
@@ -457,6 +458,7 @@ int main(int argc, char **argv)
 		.signal_fd = -1,
 		.event_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
+	enum machine_end end;
 	struct err err = {};
 	uint64_t code;
 
@@ -473,8 +475,8 @@ int main(int argc, char **argv)
 	if (vmm.options.measure_kvm)
 		return measure();
 	vmm.kept_apart = keep_apart();
-	if (run(&vmm, &err) == 0)
-		return 0;
+	if (run(&vmm, &end, &err) == 0)
+		return vmm.options.event_fd < 0 ? 0 : machine_end_exit_code(end);
 	code = (uint64_t)-err.code;
 	log_error("%s: %s", vmm.options.name, err.text);
 	if (err.next_step[0])

@@ -97,8 +97,11 @@ static void set_reason_of(struct supervisor *s, const struct child *c, int statu
 
 static void vmm_ended(struct supervisor *s, int status)
 {
-	bool known = s->end != MACHINE_END_NONE;
+	bool known;
 
+	if (s->end == MACHINE_END_NONE && WIFEXITED(status)) /* its record was lost */
+		s->end = machine_end_of_exit(WEXITSTATUS(status));
+	known = s->end != MACHINE_END_NONE;
 	if (s->phase == PHASE_UP && known)
 		supervisor_set_reason(s, "%s", lifecycle_end_reason(s->end));
 	else if (s->phase == PHASE_UP)

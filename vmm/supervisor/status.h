@@ -19,7 +19,7 @@ struct status_live {
 	uint64_t load1_percent, memory_total_kib, memory_free_kib, disk_free_kib, processes;
 	uint64_t degraded_bits;
 	uint64_t shares_memory_only; /* changes that live only as long as the sandbox */
-	uint64_t device_faults;
+	uint64_t device_faults; /* of the device that has most */
 	/* S4, of each of the user's shares: the workspace, then the spec's. */
 	struct status_refused {
 		uint64_t count; /* refused changes */

@@ -40,7 +40,7 @@ void vmm_event_take(struct supervisor *s, const struct event *e)
 		s->end = (enum machine_end)e->value[0];
 		break;
 	case EVENT_VMM_DEVICE_FAULT:
-		s->live.device_faults++;
+		s->live.device_faults = MAX(s->live.device_faults, e->value[1] & INT64_MAX);
 		break;
 	case EVENT_VMM_SHARE_REFUSED:
 		note_refusal(s, e);
