@@ -35,15 +35,45 @@ static socklen_t fill_address(const struct spec_port *port, struct sockaddr_stor
 	return 0;
 }
 
+/* Both were filled: equal, or either one the wildcard. (A v6 one is bound for v6 alone.) */
+static bool addresses_overlap(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	static const struct in6_addr any;
+	const struct in6_addr *a6 = &((const struct sockaddr_in6 *)a)->sin6_addr,
+			      *b6 = &((const struct sockaddr_in6 *)b)->sin6_addr;
+	in_addr_t a4 = ((const struct sockaddr_in *)a)->sin_addr.s_addr,
+		  b4 = ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+		return a4 == b4 || a4 == INADDR_ANY || b4 == INADDR_ANY;
+	return memcmp(a6, b6, sizeof(any)) == 0 || memcmp(a6, &any, sizeof(any)) == 0 ||
+	       memcmp(b6, &any, sizeof(any)) == 0;
+}
+
+const struct spec_port *ports_find_clash(const struct spec *spec, const struct spec_port *port)
+{
+	struct sockaddr_storage wanted, other;
+
+	if (!fill_address(port, &wanted))
+		return NULL;
+	for (size_t i = 0; i < spec->port_count; i++)
+		if (spec->ports[i].host_port == port->host_port &&
+			fill_address(&spec->ports[i], &other) && addresses_overlap(&wanted, &other))
+			return &spec->ports[i];
+	return NULL;
+}
+
 /* Whose errors name whom: the sandbox that asks for ports, and where all are registered (may be NULL). */
 struct asker {
 	const struct paths *paths;
 	const char *name;
 };
 
-/* Another running sandbox that publishes on this port of the host, on whatever address. */
-static bool find_sandbox(
-	const struct asker *asker, uint16_t port, char ret_name[static SANDBOX_NAME_MAX + 1])
+/* Another running sandbox that publishes what stands in port's way. */
+static bool find_sandbox(const struct asker *asker, const struct spec_port *port,
+	char ret_name[static SANDBOX_NAME_MAX + 1])
 {
 	const struct paths *paths = asker->paths;
 	char **names = NULL;
@@ -58,8 +88,7 @@ static bool find_sandbox(
 			registry_is_locked(paths, names[i]) != 1 ||
 			registry_load(paths, names[i], &record, NULL) < 0)
 			continue;
-		for (size_t j = 0; j < record.spec.port_count; j++)
-			found |= record.spec.ports[j].host_port == port;
+		found = ports_find_clash(&record.spec, port) != NULL;
 		if (found)
 			snprintf(ret_name, SANDBOX_NAME_MAX + 1, "%s", names[i]);
 		record_finish(&record);
@@ -83,7 +112,7 @@ static int explain(
 			err_next_step(err, "no interface of this host has that address: ip addr");
 		return code;
 	}
-	if (find_sandbox(asker, port->host_port, name))
+	if (find_sandbox(asker, port, name))
 		err_set(err, code, "port %s:%u: sandbox %s publishes it", port->address,
 			port->host_port, name);
 	else if (process_find_listener(port->host_port, who, sizeof(who)))

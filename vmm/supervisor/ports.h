@@ -6,6 +6,8 @@
 #include "vmm/supervisor/paths.h"
 #include "vmm/supervisor/spec.h"
 
+/* Of this spec, one that cannot be bound beside port: the same number on the same address, or either on all of its family's. */
+const struct spec_port *ports_find_clash(const struct spec *spec, const struct spec_port *port);
 /*
  * Binds and listens on all of them: ret_fds[i] for ports[i], CLOEXEC, non-blocking, the caller's. -EADDRINUSE. On failure
  * nothing is left open. paths (may be NULL): the error names the sandbox of ours that has a port.

@@ -174,26 +174,19 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 	return -EPIPE;
 }
 
-static bool publishes(const struct spec *spec, const struct spec_port *port)
-{
-	for (size_t i = 0; i < spec->port_count; i++)
-		if (spec->ports[i].host_port == port->host_port)
-			return true;
-	return false;
-}
-
-/* The ports of spec that the sandbox of that name does not have already. */
+/* The ports of spec that the sandbox of that name does not have already: one that has ended has none. */
 static int check_ports(const struct paths *paths, const struct spec *spec, struct err *err)
 {
 	struct spec asked = {};
 	struct record record;
+	bool lives = registry_is_locked(paths, spec->name) == 1;
 	int r = registry_load(paths, spec->name, &record, err);
 
 	if (r < 0)
 		return r;
 	strcpy(asked.name, spec->name);
 	for (size_t i = 0; i < spec->port_count; i++)
-		if (!publishes(&record.spec, &spec->ports[i]))
+		if (!lives || !ports_find_clash(&record.spec, &spec->ports[i]))
 			asked.ports[asked.port_count++] = spec->ports[i];
 	record_finish(&record);
 	return ports_check_bindable(paths, &asked, err);
