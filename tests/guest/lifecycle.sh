@@ -96,6 +96,11 @@ status_of 5 ctl start one --fresh --no-attach --workspace "$one" --kernel no-suc
 contains "which kernel" "$(cat err)" no-such-kernel
 status_of 1 ctl start one --fresh --no-attach --workspace "$one" -p 18081:80 </dev/null 2>err
 contains "who has the port" "$(cat err)" "$holder"
+mkdir closed
+chmod 000 closed
+clean_up "chmod 700 $PWD/closed"
+status_of 1 ctl start one --fresh --no-attach --workspace "$one" -v "$PWD/closed:/closed" </dev/null 2>err
+contains "which share" "$(cat err)" closed
 equal "the old one runs on" "$instance running" "$(data one instance) $(data one state)"
 
 note "--fresh, twice"

@@ -2,7 +2,6 @@
 /* Who has a port: what clashes, whom an error names, and what --fresh finds before it ends anything. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,16 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/lib/private_folder.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
-#include "vmm/base/fdio.h"
 #include "vmm/supervisor/ports.h"
-#include "vmm/supervisor/start.h"
+#include "vmm/supervisor/registry.h"
 
 static char base[PATH_MAX];
 static struct paths paths;
@@ -144,19 +141,13 @@ static void test_whom_the_error_names(void **state)
 	spec_finish(&spec);
 }
 
-static int check_start(const char *address, uint16_t port)
+static int check_replace(const char *address, uint16_t port)
 {
-	char stage[START_STAGE_MAX], kernel[PATH_MAX + 16];
-	struct err err = {};
 	struct spec spec;
 	int r;
 
 	make_spec(&spec, "old", address, port);
-	snprintf(kernel, sizeof(kernel), "%s/vmlinux", base);
-	spec.kernel = strdup(kernel);
-	r = sandbox_check_start(&paths, &spec, stage, &err);
-	if (r < 0 && strcmp(stage, "ports") != 0)
-		fail_msg("%s: %s", stage, err.text);
+	r = ports_check_replace(&paths, &spec, NULL);
 	spec_finish(&spec);
 	return r;
 }
@@ -170,29 +161,24 @@ static void test_what_fresh_finds_taken(void **state)
 
 	(void)state;
 	lock = make_sandbox("old", "127.0.0.1", port);
-	assert_int_equal(check_start("127.0.0.1", port), 0);
-	assert_int_equal(check_start("0.0.0.0", port), 0);
+	assert_int_equal(check_replace("127.0.0.1", port), 0);
+	assert_int_equal(check_replace("0.0.0.0", port), 0);
 	close(TAKE_FD(lock));
-	assert_int_equal(check_start("127.0.0.1", port), -EADDRINUSE);
+	assert_int_equal(check_replace("127.0.0.1", port), -EADDRINUSE);
 	lock = make_sandbox("old", "127.0.0.2", port); /* another address is not its own */
-	assert_int_equal(check_start("127.0.0.1", port), -EADDRINUSE);
+	assert_int_equal(check_replace("127.0.0.1", port), -EADDRINUSE);
 	close(fd);
-	assert_int_equal(check_start("127.0.0.1", port), 0);
+	assert_int_equal(check_replace("127.0.0.1", port), 0);
 }
 
 static int set_up(void **state)
 {
-	char path[PATH_MAX + 16];
-
 	(void)state;
 	if (!private_folder_make(base))
 		return -1;
 	snprintf(paths.state, sizeof(paths.state), "%.4000s/state", base);
 	snprintf(paths.runtime, sizeof(paths.runtime), "%.4000s/run", base);
 	snprintf(paths.cache, sizeof(paths.cache), "%.4000s/cache", base);
-	snprintf(path, sizeof(path), "%s/vmlinux", base);
-	if (fdio_write_file_atomic(AT_FDCWD, path, "\177ELF", 4, 0644) < 0)
-		return -1;
 	return paths_prepare(&paths, NULL);
 }
 

@@ -560,6 +560,56 @@ static void test_a_taken_port_leaves_no_trace(void **state)
 	assert_ended("ported", LIFECYCLE_STOPPED, "");
 }
 
+static int check_start(const struct spec *spec, const char *stage)
+{
+	char found[START_STAGE_MAX] = "";
+	struct err err = {};
+	int r = sandbox_check_start(&paths, spec, NULL, NULL, found, &err);
+
+	if (r < 0 && strcmp(found, stage) != 0)
+		fail_msg("%s: %s", found, err.text);
+	return r;
+}
+
+/* --fresh and restart end nothing in vain: what would keep the next one from starting shows while this one runs. */
+static void test_a_start_is_checked_beside_a_running_one(void **state)
+{
+	struct record before, after;
+	char word[PATH_MAX + 64];
+	struct spec spec;
+
+	(void)state;
+	start_named("kept");
+	load("kept", &before);
+	make_spec(&spec, "kept", "ws");
+	assert_int_equal(check_start(&spec, ""), 0);
+	spec.kernel = strdup("no-such-kernel");
+	assert_int_equal(check_start(&spec, "kernel"), -ENOENT);
+	free(spec.kernel);
+	spec.kernel = NULL;
+	assert_int_equal(rename(at("sandbox-agent"), at("elsewhere")), 0);
+	assert_int_equal(check_start(&spec, "initramfs"), -ENOENT);
+	assert_int_equal(rename(at("elsewhere"), at("sandbox-agent")), 0);
+	snprintf(word, sizeof(word), "%s:/data", at("other"));
+	assert_int_equal(spec_add_share(&spec, word, NULL), 0);
+	assert_int_equal(spec_resolve(&spec, NULL), 0);
+	assert_int_equal(check_start(&spec, ""), 0);
+	spec.shares[0].inode++;
+	assert_int_equal(check_start(&spec, "shares"), -ESTALE);
+	spec.shares[0].inode--;
+	free(spec.image);
+	spec.image = strdup("no-such-image");
+	assert_int_equal(check_start(&spec, "image"), -EOPNOTSUPP);
+	spec_finish(&spec);
+	load("kept", &after);
+	assert_int_equal(after.state, LIFECYCLE_RUNNING);
+	assert_string_equal(after.instance, before.instance);
+	record_finish(&before);
+	record_finish(&after);
+	stop("kept", 5000);
+	assert_ended("kept", LIFECYCLE_STOPPED, "stopped by the test");
+}
+
 static void wait_for_link(const char *name)
 {
 	for (int i = 0; i < 1000; i++, usleep(10000)) {
@@ -755,6 +805,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_flood_of_records_stops_no_clock),
 		cmocka_unit_test(test_the_commands_end_ends_the_sandbox),
 		cmocka_unit_test(test_a_taken_port_leaves_no_trace),
+		cmocka_unit_test(test_a_start_is_checked_beside_a_running_one),
 		cmocka_unit_test(test_a_stop_while_it_boots),
 		cmocka_unit_test(test_a_starter_that_goes_away_cancels),
 		cmocka_unit_test(test_root_in_anothers_folder),

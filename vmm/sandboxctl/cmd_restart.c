@@ -34,6 +34,8 @@ static int restart(const struct invocation *in, struct start_plan *plan, uint64_
 	struct err err = {};
 	int r, code = start_check_kvm(in, &plan->paths);
 
+	if (!code)
+		code = start_check(in, plan);
 	if (code)
 		return code;
 	report_progress(in, "stopping %s", plan->spec.name);

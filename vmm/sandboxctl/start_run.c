@@ -100,17 +100,27 @@ int start_launch(const struct invocation *in, struct start_plan *plan, struct do
 	return 0;
 }
 
-int start_replace(const struct invocation *in, const struct start_plan *plan)
+int start_check(const struct invocation *in, const struct start_plan *plan)
 {
 	char stage[START_STAGE_MAX];
+	struct err err = {};
+	int r = sandbox_check_start(
+		&plan->paths, &plan->spec, show_progress, (void *)in, stage, &err);
+
+	report_progress_end(in);
+	return r < 0 ? launch_failed(in, r, stage, plan->spec.kernel, &err) : 0;
+}
+
+int start_replace(const struct invocation *in, const struct start_plan *plan)
+{
 	struct err err = {};
 	int r;
 
 	if (!plan->exists)
 		return 0;
-	r = sandbox_check_start(&plan->paths, &plan->spec, stage, &err);
-	if (r < 0)
-		return launch_failed(in, r, stage, plan->spec.kernel, &err);
+	r = start_check(in, plan);
+	if (r)
+		return r;
 	report_progress(in, "ending the old %s", plan->spec.name);
 	r = sandbox_stop(
 		&plan->paths, plan->spec.name, START_GRACE_MS, "replaced by start --fresh", &err);

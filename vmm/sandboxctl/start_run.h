@@ -8,7 +8,9 @@ int start_check_kvm(const struct invocation *in, const struct paths *paths);
 /* Starts plan->spec and waits until the sandbox runs. *ret_status (NULL allowed) is the caller's. */
 int start_launch(
 	const struct invocation *in, struct start_plan *plan, struct document **ret_status);
-/* Ends what runs under this name, and verifies it (--fresh). */
+/* What keeps plan->spec from starting, found while the sandbox of that name may still run. */
+int start_check(const struct invocation *in, const struct start_plan *plan);
+/* start_check(), then ends what runs under this name, and verifies it (--fresh). */
 int start_replace(const struct invocation *in, const struct start_plan *plan);
 /* "sandbox NAME runs; http://...", on stderr. */
 void start_announce(const struct invocation *in, const struct document *status);

@@ -32,6 +32,7 @@
 #define VSOCK_PORT_SUFFIX_MAX 11 /* "_4294967295" */
 
 struct stage {
+	bool beside; /* may be done while a sandbox of that name runs: changes nothing that it has */
 	const char *name, *text;
 	int (*run)(struct boot_plan *plan, const char *const *environment, struct err *err);
 };
@@ -172,6 +173,22 @@ static int open_initramfs(struct boot_plan *plan, const char *const *environment
 	return r;
 }
 
+/* The image `host` is made of links into /usr: a host that still has a real /bin cannot be one. */
+static int check_image(struct boot_plan *plan, const char *const *environment, struct err *err)
+{
+	struct stat st;
+
+	(void)environment;
+	if (strcmp(plan->spec->image, "host") != 0)
+		return err_set(err, -EOPNOTSUPP, "image %s: only the image `host` exists so far",
+			plan->spec->image);
+	if (!plan->has_p9 || (lstat("/bin", &st) == 0 && S_ISLNK(st.st_mode)))
+		return 0;
+	err_set(err, -EOPNOTSUPP, "image host: /bin of this host is no link to /usr/bin");
+	err_next_step(err, "apt-get install usrmerge, or use another image");
+	return -EOPNOTSUPP;
+}
+
 static int make_private(const char *path, struct err *err)
 {
 	_cleanup_close_ int fd = -1;
@@ -308,18 +325,6 @@ static int add_system_share(struct boot_plan *plan, const char *tag, enum boot_s
 	return add_share(plan, &share, err);
 }
 
-/* The image `host` is made of links into /usr: a host that still has a real /bin cannot be one. */
-static int check_merged_usr(struct err *err)
-{
-	struct stat st;
-
-	if (lstat("/bin", &st) == 0 && S_ISLNK(st.st_mode))
-		return 0;
-	err_set(err, -EOPNOTSUPP, "image host: /bin of this host is no link to /usr/bin");
-	err_next_step(err, "apt-get install usrmerge, or use another image");
-	return -EOPNOTSUPP;
-}
-
 static int make_etc(struct boot_plan *plan, char path[static PATH_MAX], struct err *err)
 {
 	int r;
@@ -377,10 +382,8 @@ static int find_tools(struct boot_plan *plan, const char *const *environment, st
 static int add_host_image(struct boot_plan *plan, struct err *err)
 {
 	char etc[PATH_MAX];
-	int r = check_merged_usr(err);
+	int r = make_etc(plan, etc, err);
 
-	if (r == 0)
-		r = make_etc(plan, etc, err);
 	if (r == 0)
 		r = add_system_share(plan, "usr", BOOT_SHARE_HOST, BOOT_ROLE_USR, "/usr", err);
 	if (r == 0)
@@ -401,9 +404,6 @@ static int add_shares(struct boot_plan *plan, const char *const *environment, st
 	int r;
 
 	(void)environment;
-	if (strcmp(spec->image, "host") != 0)
-		return err_set(err, -EOPNOTSUPP, "image %s: only the image `host` exists so far",
-			spec->image);
 	if (!plan->has_p9)
 		return 0; /* such a kernel boots to its initramfs, and no further */
 	r = add_host_image(plan, err);
@@ -431,27 +431,30 @@ static int make_welcome(struct boot_plan *plan, const char *const *environment, 
 }
 
 static const struct stage stages[] = {
-	{ "prepare", "choosing whose rights it has", make_instance },
-	{ "shares", "checking the shares", check_shares },
-	{ "ports", "binding the ports", open_ports },
-	{ "kvm", "opening /dev/kvm", open_kvm },
-	{ "kernel", "finding the kernel", open_kernel },
-	{ "initramfs", "finding the initramfs", open_initramfs },
-	{ "folders", "making its folders", make_folders },
-	{ "folders", "opening its logs", open_logs },
-	{ "folders", "opening its sockets", open_listener },
-	{ "image", "finding the tools layer", find_tools },
-	{ "image", "preparing the host's image", add_shares },
-	{ "keys", "making its keys", make_keys },
-	{ "welcome", "writing down what the guest is told", make_welcome },
+	{ true, "prepare", "choosing whose rights it has", make_instance },
+	{ true, "shares", "checking the shares", check_shares },
+	{ false, "ports", "binding the ports", open_ports },
+	{ true, "kvm", "opening /dev/kvm", open_kvm },
+	{ true, "kernel", "finding the kernel", open_kernel },
+	{ true, "initramfs", "finding the initramfs", open_initramfs },
+	{ true, "image", "checking the image", check_image },
+	{ false, "folders", "making its folders", make_folders },
+	{ false, "folders", "opening its logs", open_logs },
+	{ false, "folders", "opening its sockets", open_listener },
+	{ false, "image", "finding the tools layer", find_tools },
+	{ false, "image", "preparing the host's image", add_shares },
+	{ false, "keys", "making its keys", make_keys },
+	{ false, "welcome", "writing down what the guest is told", make_welcome },
 };
 
-int boot_plan_prepare(struct boot_plan *plan, const char *const *environment, boot_stage_fn *stage,
-	void *data, const char **ret_stage, struct err *err)
+static int run_stages(struct boot_plan *plan, bool beside, const char *const *environment,
+	boot_stage_fn *stage, void *data, const char **ret_stage, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
 		int r;
 
+		if (beside && !stages[i].beside)
+			continue;
 		if (stage)
 			stage(data, stages[i].name, stages[i].text);
 		r = stages[i].run(plan, environment, err);
@@ -461,4 +464,16 @@ int boot_plan_prepare(struct boot_plan *plan, const char *const *environment, bo
 		}
 	}
 	return 0;
+}
+
+int boot_plan_prepare(struct boot_plan *plan, const char *const *environment, boot_stage_fn *stage,
+	void *data, const char **ret_stage, struct err *err)
+{
+	return run_stages(plan, false, environment, stage, data, ret_stage, err);
+}
+
+int boot_plan_check(struct boot_plan *plan, const char *const *environment, boot_stage_fn *stage,
+	void *data, const char **ret_stage, struct err *err)
+{
+	return run_stages(plan, true, environment, stage, data, ret_stage, err);
 }

@@ -70,5 +70,12 @@ void boot_plan_finish(struct boot_plan *plan);
 int boot_plan_prepare(struct boot_plan *plan, const char *const *environment, boot_stage_fn *stage,
 	void *data, const char **ret_stage, struct err *err);
 
+/*
+ * As far as that shows while the sandbox of that name still runs: what it has stays as it is. What can be made beforehand
+ * (kernel, initramfs) is made, into the cache. The ports are left out (ports_check_replace()).
+ */
+int boot_plan_check(struct boot_plan *plan, const char *const *environment, boot_stage_fn *stage,
+	void *data, const char **ret_stage, struct err *err);
+
 /* welcome.c: the WELCOME body for this plan in a sealed memfd. */
 int welcome_make(const struct boot_plan *plan, int *ret_fd, struct err *err);

@@ -50,13 +50,14 @@ static int read_spec(struct spec *ret, struct err *err)
 
 int main(int argc, char **argv)
 {
+	bool check = argc == 2 && strcmp(argv[1], PROGRESS_CHECK) == 0;
 	struct err err = {};
 	struct spec spec;
 	int r;
 
-	(void)argv;
 	log_set_process("sandbox-supervisor");
-	if (argc != 1 || fcntl(PROGRESS_SPEC_FD, F_GETFD) < 0 || fcntl(PROGRESS_FD, F_GETFD) < 0) {
+	if ((argc != 1 && !check) || fcntl(PROGRESS_SPEC_FD, F_GETFD) < 0 ||
+		fcntl(PROGRESS_FD, F_GETFD) < 0) {
 		fprintf(stderr, "sandbox-supervisor: started by `sandboxctl start`, not by hand\n");
 		return 2;
 	}
@@ -71,7 +72,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	close(PROGRESS_SPEC_FD);
-	r = supervisor_run(&spec, PROGRESS_FD);
+	r = check ? supervisor_check(&spec, PROGRESS_FD) : supervisor_run(&spec, PROGRESS_FD);
 	spec_finish(&spec);
 	return r;
 }

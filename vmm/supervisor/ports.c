@@ -176,3 +176,20 @@ int ports_check_bindable(const struct paths *paths, const struct spec *spec, str
 		close(fds[i]);
 	return r;
 }
+
+int ports_check_replace(const struct paths *paths, const struct spec *spec, struct err *err)
+{
+	struct spec asked = {};
+	struct record record;
+	bool lives = registry_is_locked(paths, spec->name) == 1;
+	int r = registry_load(paths, spec->name, &record, err);
+
+	if (r < 0)
+		return r;
+	strcpy(asked.name, spec->name);
+	for (size_t i = 0; i < spec->port_count; i++)
+		if (!lives || !ports_find_clash(&record.spec, &spec->ports[i]))
+			asked.ports[asked.port_count++] = spec->ports[i];
+	record_finish(&record);
+	return ports_check_bindable(paths, &asked, err);
+}

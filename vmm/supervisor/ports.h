@@ -16,3 +16,5 @@ int ports_open(const struct paths *paths, const struct spec *spec,
 	int ret_fds[static SPEC_PORTS_MAX], struct err *err);
 /* Whether every one could be bound now. */
 int ports_check_bindable(const struct paths *paths, const struct spec *spec, struct err *err);
+/* The same once the registered sandbox of that name has ended: what it holds itself, if it lives, is no obstacle. */
+int ports_check_replace(const struct paths *paths, const struct spec *spec, struct err *err);

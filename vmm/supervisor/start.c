@@ -10,7 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "images/kernel_cache.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
@@ -94,13 +93,13 @@ static int write_spec(const struct spec *spec, int *ret_fd, struct err *err)
 	return 0;
 }
 
-static int spawn_supervisor(int spec_fd, int progress_fd, struct err *err)
+static int spawn_supervisor(const char *word, int spec_fd, int progress_fd, struct err *err)
 {
 	const struct spawn_fd fds[] = {
 		{ .source = spec_fd, .target = PROGRESS_SPEC_FD },
 		{ .source = progress_fd, .target = PROGRESS_FD },
 	};
-	static const char *const argv[] = { "sandbox-supervisor", NULL };
+	const char *const argv[] = { "sandbox-supervisor", word, NULL };
 	_cleanup_close_ int pidfd = -1;
 	struct environment environment = {};
 	char path[PATH_MAX];
@@ -174,47 +173,15 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 	return -EPIPE;
 }
 
-/* The ports of spec that the sandbox of that name does not have already: one that has ended has none. */
-static int check_ports(const struct paths *paths, const struct spec *spec, struct err *err)
+/* sandbox-supervisor with this spec, told `word` where that is not NULL; followed to its last line. */
+static int run_supervisor(const struct paths *paths, const struct spec *spec, const char *word,
+	struct start_watch *watch, struct err *err)
 {
-	struct spec asked = {};
-	struct record record;
-	bool lives = registry_is_locked(paths, spec->name) == 1;
-	int r = registry_load(paths, spec->name, &record, err);
-
-	if (r < 0)
-		return r;
-	strcpy(asked.name, spec->name);
-	for (size_t i = 0; i < spec->port_count; i++)
-		if (!lives || !ports_find_clash(&record.spec, &spec->ports[i]))
-			asked.ports[asked.port_count++] = spec->ports[i];
-	record_finish(&record);
-	return ports_check_bindable(paths, &asked, err);
-}
-
-int sandbox_check_start(const struct paths *paths, const struct spec *spec,
-	char ret_stage[static START_STAGE_MAX], struct err *err)
-{
-	struct kernel_choice kernel;
-	int r;
-
-	strcpy(ret_stage, "kernel");
-	r = kernel_cache_find(paths->cache, spec->kernel, &kernel, err);
-	if (r < 0)
-		return r;
-	strcpy(ret_stage, "ports");
-	return check_ports(paths, spec, err);
-}
-
-int sandbox_start(const struct paths *paths, const struct spec *spec, start_progress_fn *progress,
-	void *data, char ret_stage[static START_STAGE_MAX], json_t **ret_status, struct err *err)
-{
-	struct start_watch watch = { progress, data, ret_stage, ret_status };
 	_cleanup_close_ int spec_fd = -1, read_fd = -1, write_fd = -1;
 	_cleanup_fclose_ FILE *pipe = NULL;
 	int fds[2], r;
 
-	strcpy(ret_stage, "prepare");
+	strcpy(watch->stage, "prepare");
 	r = paths_prepare(paths, err);
 	if (r == 0)
 		r = write_spec(spec, &spec_fd, err);
@@ -225,7 +192,7 @@ int sandbox_start(const struct paths *paths, const struct spec *spec, start_prog
 			strerror(errno));
 	read_fd = fds[0];
 	write_fd = fds[1];
-	r = spawn_supervisor(spec_fd, write_fd, err);
+	r = spawn_supervisor(word, spec_fd, write_fd, err);
 	if (r < 0)
 		return r;
 	close(TAKE_FD(write_fd));
@@ -233,7 +200,28 @@ int sandbox_start(const struct paths *paths, const struct spec *spec, start_prog
 	if (!pipe)
 		return err_set(err, -errno, "sandbox %s: out of memory", spec->name);
 	TAKE_FD(read_fd);
-	return follow(pipe, spec, &watch, err);
+	return follow(pipe, spec, watch, err);
+}
+
+int sandbox_check_start(const struct paths *paths, const struct spec *spec,
+	start_progress_fn *progress, void *data, char ret_stage[static START_STAGE_MAX],
+	struct err *err)
+{
+	struct start_watch watch = { progress, data, ret_stage, NULL };
+	int r = run_supervisor(paths, spec, PROGRESS_CHECK, &watch, err);
+
+	if (r < 0)
+		return r;
+	strcpy(ret_stage, "ports");
+	return ports_check_replace(paths, spec, err);
+}
+
+int sandbox_start(const struct paths *paths, const struct spec *spec, start_progress_fn *progress,
+	void *data, char ret_stage[static START_STAGE_MAX], json_t **ret_status, struct err *err)
+{
+	struct start_watch watch = { progress, data, ret_stage, ret_status };
+
+	return run_supervisor(paths, spec, NULL, &watch, err);
 }
 
 /* Until nobody holds the lock; then the record says how it ended. */

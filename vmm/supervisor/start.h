@@ -12,11 +12,13 @@
 typedef void start_progress_fn(void *data, const char *stage, const char *text);
 
 /*
- * What a start of spec would find wrong, as far as that shows while the sandbox of that name still runs: no such kernel, a port
- * that somebody else has. For --fresh, which is to end nothing in vain. On failure stage[] says where, as sandbox_start()'s.
+ * What a start of spec would find wrong, as far as that shows while the sandbox of that name still runs (boot_plan_check():
+ * shares, kernel, initramfs, image), and ports that somebody else has. For --fresh and restart, which are to end nothing in
+ * vain. On failure stage[] says where, as sandbox_start()'s.
  */
 int sandbox_check_start(const struct paths *paths, const struct spec *spec,
-	char ret_stage[static START_STAGE_MAX], struct err *err);
+	start_progress_fn *progress, void *data, char ret_stage[static START_STAGE_MAX],
+	struct err *err);
 
 /*
  * Starts sandbox-supervisor with this spec (resolved and checked) and waits until the sandbox runs or has failed.

@@ -1,23 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/supervisor/starter.h"
 
-#include <string.h>
-
 #include "vmm/base/cleanup.h"
-#include "vmm/base/fdio.h"
-#include "vmm/base/log.h"
+#include "vmm/supervisor/progress.h"
 #include "vmm/supervisor/stop_phases.h"
-
-static void write_progress(struct supervisor *s, const json_t *message)
-{
-	_cleanup_free_ char *text = json_dumps(message, JSON_COMPACT);
-
-	if (s->progress_fd < 0 || !text)
-		return;
-	if (fdio_write_full(s->progress_fd, text, strlen(text)) < 0 ||
-		fdio_write_full(s->progress_fd, "\n", 1) < 0)
-		log_debug("nobody follows the start any more");
-}
 
 static void let_go(struct supervisor *s)
 {
@@ -27,9 +13,9 @@ static void let_go(struct supervisor *s)
 
 void starter_tell_stage(void *data, const char *stage, const char *text)
 {
-	_cleanup_json_ json_t *message = json_pack("{s:s, s:s}", "stage", stage, "text", text);
+	const struct supervisor *s = data;
 
-	write_progress(data, message);
+	progress_write_stage(s->progress_fd, stage, text);
 }
 
 void starter_tell_failure(struct supervisor *s, const struct err *err, const char *stage)
@@ -43,7 +29,7 @@ void starter_tell_ready(struct supervisor *s)
 	_cleanup_json_ json_t *message =
 		json_pack("{s:b, s:o}", "ok", 1, "data", supervisor_status(s));
 
-	write_progress(s, message);
+	progress_write(s->progress_fd, message);
 	let_go(s);
 }
 
@@ -69,7 +55,7 @@ int starter_watch(struct supervisor *s)
 void starter_finish(struct supervisor *s)
 {
 	if (s->failure)
-		write_progress(s, s->failure);
+		progress_write(s->progress_fd, s->failure);
 	json_decref(s->failure);
 	close_keeping_errno(s->progress_fd);
 }

@@ -10,3 +10,6 @@
  * nobody follows. The spec is taken over. Gives the process's exit code.
  */
 int supervisor_run(struct spec *spec, int progress_fd);
+
+/* Whether it could start, as boot_plan_check() has it, beside one of that name that runs. Told and closed the same way. */
+int supervisor_check(const struct spec *spec, int progress_fd);
