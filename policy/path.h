@@ -6,7 +6,8 @@
  * bytes that may not stand in a path are refused. Refused too: an escape that is not one, %00, encoded control
  * characters, `.` and `..` segments in any spelling, an empty segment (`//`) except a last one, `;` in any spelling,
  * a backslash in any spelling, and `%2F` unless encoded_slash is set (npm's scopes need it: there it stays `%2F`).
- * The query is apart: it is checked for the bytes that RFC 3986 allows, and never normalised.
+ * The query is apart and never normalised: printable ASCII but `"`, `#`, `<` and `>`; escapes that are
+ * escapes, and none of NUL, CR or LF.
  */
 #include <stdbool.h>
 #include <stddef.h>

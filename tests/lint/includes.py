@@ -21,6 +21,7 @@ MAY_INCLUDE = {
     "vmm/link": ["vmm/base", "vmm/jail", "guest-agent/protocol", "vmm/devices"],
     "images": ["vmm/base", "vmm/jail"],
     "policy": ["vmm/base"],
+    "vsock-proxy": ["vmm/base", "vmm/jail", "policy"],
     "vmm/supervisor": ["vmm/base", "vmm/jail", "vmm/link", "vmm/share", "guest-agent/protocol", "images", "policy"],
     "vmm/sandboxctl": ["vmm/base", "vmm/jail", "vmm/share", "vmm/supervisor", "guest-agent/protocol", "images", "policy"],
 }
@@ -34,7 +35,7 @@ ALSO = {
 LIBRARY = {
     r"jansson\.h": ["vmm/supervisor", "vmm/sandboxctl", "policy", "images"],
     r"glib(/|\.h)|gio/": ["vmm/supervisor", "vmm/sandboxctl"],
-    r"openssl/": ["images", "vmm/supervisor"],
+    r"openssl/": ["images", "vmm/supervisor", "vsock-proxy/ca.c", "vsock-proxy/tls_server.c"],
     r"seccomp\.h": ["vmm/jail"],
     r"cap-ng\.h": ["vmm/jail/caps.c"],
     r"linux/kvm\.h": ["vmm/machine", "vmm/jail/seccomp_vmm.c"],
