@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vsock-proxy/ca.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+
+#include "vmm/base/array.h"
+#include "vmm/base/cleanup.h"
+
+#define CURVE	     "P-256"
+#define SERIAL_BYTES 16 /* RFC 5280 4.1.2.2: at most 20 octets, unpredictable */
+#define VERSION_3    2
+
+struct ca {
+	EVP_PKEY *key, *leaf_key;
+	X509 *certificate;
+	uint64_t uses;
+	size_t leaf_count;
+	struct ca_leaf leaves[CA_LEAVES_MAX];
+};
+
+DEFINE_CLEANUP(ca, ca_destroy)
+
+static void cleanup_bio(BIO **bio)
+{
+	BIO_free(*bio);
+}
+
+static void cleanup_x509(X509 **x509)
+{
+	X509_free(*x509);
+}
+
+#define _cleanup_bio_  _cleanup_(cleanup_bio)
+#define _cleanup_x509_ _cleanup_(cleanup_x509)
+
+static int failed(struct err *err, const char *what)
+{
+	return err_set(err, -EIO, "certificate authority: OpenSSL cannot %s", what);
+}
+
+static bool set_serial(X509 *x509)
+{
+	unsigned char bytes[SERIAL_BYTES];
+	BIGNUM *n = NULL;
+	bool ok = RAND_bytes(bytes, sizeof(bytes)) == 1;
+
+	bytes[0] = (bytes[0] & 0x7f) | 0x40; /* positive, and always as long */
+	ok = ok && (n = BN_bin2bn(bytes, sizeof(bytes), NULL)) &&
+	     BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x509));
+	BN_free(n);
+	return ok;
+}
+
+static bool set_times(X509 *x509, time_t now, long valid_s)
+{
+	return ASN1_TIME_set(X509_getm_notBefore(x509), now - CA_BACKDATE_S) &&
+	       ASN1_TIME_set(X509_getm_notAfter(x509), now + valid_s);
+}
+
+static bool add_extension(X509 *x509, X509 *issuer, int nid, const char *value)
+{
+	X509_EXTENSION *extension;
+	X509V3_CTX context;
+	bool ok;
+
+	X509V3_set_ctx_nodb(&context);
+	X509V3_set_ctx(&context, issuer, x509, NULL, NULL, 0);
+	extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+	ok = extension && X509_add_ext(x509, extension, -1) == 1;
+	X509_EXTENSION_free(extension);
+	return ok;
+}
+
+static bool set_name(X509 *x509, const char *text)
+{
+	X509_NAME *name = X509_get_subject_name(x509);
+
+	return name && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+			       (const unsigned char *)text, -1, -1, 0) == 1;
+}
+
+static X509 *make_root(EVP_PKEY *key, const char *name, time_t now)
+{
+	_cleanup_x509_ X509 *x509 = X509_new();
+	char text[64];
+
+	snprintf(text, sizeof(text), "sandboxctl %.41s", name);
+	if (!x509 || X509_set_version(x509, VERSION_3) != 1 || !set_serial(x509) ||
+		!set_times(x509, now, CA_VALID_DAYS * 86400L) || !set_name(x509, text) ||
+		X509_set_issuer_name(x509, X509_get_subject_name(x509)) != 1 ||
+		X509_set_pubkey(x509, key) != 1 ||
+		!add_extension(x509, x509, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+		!add_extension(x509, x509, NID_key_usage, "critical,keyCertSign,cRLSign") ||
+		!add_extension(x509, x509, NID_subject_key_identifier, "hash") ||
+		X509_sign(x509, key, EVP_sha256()) <= 0)
+		return NULL;
+	return TAKE_PTR(x509);
+}
+
+static bool add_subject(X509 *x509, const struct policy_host *host)
+{
+	char text[POLICY_NAME_MAX + 16];
+
+	/* A canonical name is LDH labels, and an address is what inet_ntop() wrote: nothing of the syntax of these values. */
+	snprintf(text, sizeof(text), "critical,%s:%s",
+		host->kind == POLICY_HOST_NAME ? "DNS" : "IP", host->text);
+	return add_extension(x509, NULL, NID_subject_alt_name, text);
+}
+
+static X509 *make_leaf(const struct ca *ca, const struct policy_host *host, time_t now)
+{
+	_cleanup_x509_ X509 *x509 = X509_new();
+
+	/* No subject: a common name has 64 letters, a host has more; the alternative name alone counts (RFC 9525). */
+	if (!x509 || X509_set_version(x509, VERSION_3) != 1 || !set_serial(x509) ||
+		!set_times(x509, now, CA_LEAF_HOURS * 3600L) ||
+		X509_set_issuer_name(x509, X509_get_subject_name(ca->certificate)) != 1 ||
+		X509_set_pubkey(x509, ca->leaf_key) != 1 || !add_subject(x509, host) ||
+		!add_extension(x509, ca->certificate, NID_basic_constraints, "critical,CA:FALSE") ||
+		!add_extension(x509, ca->certificate, NID_key_usage, "critical,digitalSignature") ||
+		!add_extension(x509, ca->certificate, NID_ext_key_usage, "serverAuth") ||
+		!add_extension(
+			x509, ca->certificate, NID_authority_key_identifier, "keyid:always") ||
+		X509_sign(x509, ca->key, EVP_sha256()) <= 0)
+		return NULL;
+	return TAKE_PTR(x509);
+}
+
+/* Takes key and certificate, NULL ones as well. */
+static int take_parts(EVP_PKEY *key, X509 *certificate, struct ca **ret, struct err *err)
+{
+	_cleanup_(cleanup_ca_) struct ca *ca = calloc(1, sizeof(*ca));
+
+	if (!ca) {
+		EVP_PKEY_free(key);
+		X509_free(certificate);
+		return err_set(err, -ENOMEM, "certificate authority: no memory");
+	}
+	ca->key = key;
+	ca->certificate = certificate;
+	ca->leaf_key = EVP_EC_gen(CURVE);
+	if (!key || !certificate || !ca->leaf_key)
+		return failed(err, "make a key");
+	*ret = TAKE_PTR(ca);
+	return 0;
+}
+
+int ca_create(const char *name, time_t now, struct ca **ret, struct err *err)
+{
+	EVP_PKEY *key = EVP_EC_gen(CURVE);
+
+	return take_parts(key, key ? make_root(key, name, now) : NULL, ret, err);
+}
+
+void ca_destroy(struct ca *ca)
+{
+	if (!ca)
+		return;
+	for (size_t i = 0; i < ca->leaf_count; i++)
+		X509_free(ca->leaves[i].certificate);
+	X509_free(ca->certificate);
+	EVP_PKEY_free(ca->leaf_key);
+	EVP_PKEY_free(ca->key); /* OpenSSL clears private numbers as it frees them */
+	free(ca);
+}
+
+static int copy_out(BIO *bio, char *out, size_t size, size_t *ret_len, struct err *err)
+{
+	char *data;
+	long len = BIO_get_mem_data(bio, &data);
+
+	if (len <= 0 || (size_t)len >= size)
+		return failed(err, "write it down");
+	memcpy(out, data, (size_t)len);
+	out[len] = '\0';
+	*ret_len = (size_t)len;
+	return 0;
+}
+
+int ca_export(const struct ca *ca, char out[static CA_EXPORT_MAX], size_t *ret_len, struct err *err)
+{
+	_cleanup_bio_ BIO *bio = BIO_new(BIO_s_secmem());
+
+	if (!bio || PEM_write_bio_PKCS8PrivateKey(bio, ca->key, NULL, NULL, 0, NULL, NULL) != 1 ||
+		PEM_write_bio_X509(bio, ca->certificate) != 1)
+		return failed(err, "write it down");
+	return copy_out(bio, out, CA_EXPORT_MAX, ret_len, err);
+}
+
+/* Nobody is asked for a passphrase. */
+static int no_passphrase(char *buffer, int size, int writing, void *data)
+{
+	(void)buffer;
+	(void)size;
+	(void)writing;
+	(void)data;
+	return -1;
+}
+
+int ca_import(const char *data, size_t len, struct ca **ret, struct err *err)
+{
+	_cleanup_bio_ BIO *bio = len < CA_EXPORT_MAX ? BIO_new_mem_buf(data, (int)len) : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	X509 *certificate = key ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+
+	if (!certificate || X509_check_private_key(certificate, key) != 1 ||
+		X509_check_ca(certificate) != 1) {
+		EVP_PKEY_free(key);
+		X509_free(certificate);
+		return err_set(err, -EINVAL,
+			"certificate authority: not a key and the certificate that belongs to it");
+	}
+	return take_parts(key, certificate, ret, err);
+}
+
+int ca_certificate(const struct ca *ca, char out[static CA_PEM_MAX], struct err *err)
+{
+	_cleanup_bio_ BIO *bio = BIO_new(BIO_s_mem());
+	size_t len;
+
+	if (!bio || PEM_write_bio_X509(bio, ca->certificate) != 1)
+		return failed(err, "write its certificate");
+	return copy_out(bio, out, CA_PEM_MAX, &len, err);
+}
+
+static struct ca_leaf *find_leaf(struct ca *ca, const struct policy_host *host)
+{
+	for (size_t i = 0; i < ca->leaf_count; i++)
+		if (ca->leaves[i].host.kind == host->kind &&
+			strcmp(ca->leaves[i].host.text, host->text) == 0)
+			return &ca->leaves[i];
+	return NULL;
+}
+
+/* A free place, or that of the leaf unused for longest. */
+static struct ca_leaf *make_place(struct ca *ca)
+{
+	struct ca_leaf *oldest = &ca->leaves[0];
+
+	if (ca->leaf_count < CA_LEAVES_MAX)
+		return &ca->leaves[ca->leaf_count++];
+	for (size_t i = 1; i < ca->leaf_count; i++)
+		if (ca->leaves[i].used < oldest->used)
+			oldest = &ca->leaves[i];
+	return oldest;
+}
+
+/* A clock that was set back makes it anew too: the guest's is set with it. */
+static bool is_fresh(const struct ca_leaf *leaf, time_t now)
+{
+	return now >= leaf->made_at && now - leaf->made_at < CA_LEAF_HOURS * 3600L / 2;
+}
+
+int ca_leaf(struct ca *ca, const struct policy_host *host, time_t now, const struct ca_leaf **ret,
+	struct err *err)
+{
+	struct ca_leaf *leaf = find_leaf(ca, host);
+
+	if (!leaf || !is_fresh(leaf, now)) {
+		X509 *certificate = make_leaf(ca, host, now);
+
+		if (!certificate)
+			return failed(err, "sign a certificate");
+		leaf = leaf ? leaf : make_place(ca);
+		X509_free(leaf->certificate);
+		*leaf = (struct ca_leaf){ .host = *host,
+			.certificate = certificate,
+			.key = ca->leaf_key,
+			.made_at = now };
+	}
+	leaf->used = ++ca->uses;
+	*ret = leaf;
+	return 0;
+}
