@@ -348,17 +348,19 @@ int share_before_write(struct share *share, int fd, uint64_t *epoch)
 	return r;
 }
 
-/* What was made by name is looked at again, to give it its owner and to tell the guest its number. */
+/*
+ * What was made by name is looked at again, to give it its owner and to tell the guest its number. By then the name may
+ * stand for something else (another share over the same folder, the host): what is of another type keeps what it has.
+ */
 static int finish_named(struct share *share, int dir_fd, const char *name, mode_t mode,
-	uint64_t rdev, const struct share_user *user, struct statx *ret)
+	const struct share_user *user, struct statx *ret)
 {
 	_cleanup_close_ int fd = share_lookup(share, dir_fd, name);
 	struct statx stx;
-	int r;
+	int r = fd < 0 ? fd : tree_stat(fd, &stx);
 
-	if (fd < 0)
-		return fd;
-	r = finish_new(share, fd, mode, rdev, user, &stx);
+	if (r >= 0 && (stx.stx_mode & S_IFMT) == (mode & S_IFMT))
+		r = finish_new(share, fd, mode, 0, user, &stx);
 	if (r >= 0)
 		*ret = stx;
 	return r;
@@ -371,14 +373,16 @@ int share_mkdir(struct share *share, int dir_fd, const char *name, mode_t mode,
 
 	mode = S_IFDIR | (mode & 07777);
 	r = tree_mkdir(&share->tree, dir_fd, name, idmap_real_mode(mode));
-	return r < 0 ? r : finish_named(share, dir_fd, name, mode, 0, user, ret);
+	return r < 0 ? r : finish_named(share, dir_fd, name, mode, user, ret);
 }
 
-/* S3: no special file becomes real. */
+/* S3: no special file becomes real: an empty file stands for it. Held by its fd from the first moment on, not by its name. */
 int share_mknod(struct share *share, int dir_fd, const char *name, mode_t mode, uint64_t rdev,
 	const struct share_user *user, struct statx *ret)
 {
+	_cleanup_close_ int fd = -1;
 	mode_t type = mode & S_IFMT;
+	struct statx stx;
 	int r;
 
 	if (!type)
@@ -387,8 +391,11 @@ int share_mknod(struct share *share, int dir_fd, const char *name, mode_t mode, 
 		type != S_IFSOCK)
 		return -EINVAL;
 	mode = type | (mode & 07777);
-	r = tree_mkplain(&share->tree, dir_fd, name, idmap_real_mode(mode));
-	return r < 0 ? r : finish_named(share, dir_fd, name, mode, rdev, user, ret);
+	fd = tree_create_file(&share->tree, dir_fd, name, O_RDONLY, idmap_real_mode(mode));
+	r = fd < 0 ? fd : finish_new(share, fd, mode, rdev, user, &stx);
+	if (r >= 0)
+		*ret = stx;
+	return r;
 }
 
 int share_symlink(struct share *share, int dir_fd, const char *name, const char *target,
@@ -396,7 +403,7 @@ int share_symlink(struct share *share, int dir_fd, const char *name, const char 
 {
 	int r = tree_symlink(&share->tree, dir_fd, name, target);
 
-	return r < 0 ? r : finish_named(share, dir_fd, name, S_IFLNK | 0777, 0, user, ret);
+	return r < 0 ? r : finish_named(share, dir_fd, name, S_IFLNK | 0777, user, ret);
 }
 
 int share_link(struct share *share, int fd, int dir_fd, const char *name)

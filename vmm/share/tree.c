@@ -344,13 +344,6 @@ int tree_symlink(const struct tree *tree, int dir_fd, const char *name, const ch
 	return r < 0 ? r : result(symlinkat(target, dir_fd, name));
 }
 
-int tree_mkplain(const struct tree *tree, int dir_fd, const char *name, mode_t mode)
-{
-	int r = check_change(tree, name, mode);
-
-	return r < 0 ? r : result(mknodat(dir_fd, name, S_IFREG | mode, 0));
-}
-
 int tree_link(const struct tree *tree, int fd, int dir_fd, const char *name)
 {
 	int r = check_change(tree, name, 0);

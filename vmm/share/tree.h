@@ -75,8 +75,6 @@ int tree_create_file(const struct tree *tree, int dir_fd, const char *name, int 
 
 int tree_mkdir(const struct tree *tree, int dir_fd, const char *name, mode_t mode);
 int tree_symlink(const struct tree *tree, int dir_fd, const char *name, const char *target);
-/* An empty regular file that stands for a special one (S3). */
-int tree_mkplain(const struct tree *tree, int dir_fd, const char *name, mode_t mode);
 int tree_link(const struct tree *tree, int fd, int dir_fd, const char *name);
 int tree_unlink(const struct tree *tree, int dir_fd, const char *name, bool directory);
 int tree_rename(const struct tree *tree, int old_dir_fd, const char *old_name, int new_dir_fd,
