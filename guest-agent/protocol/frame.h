@@ -15,8 +15,10 @@
 
 #include "vmm/base/bytes.h"
 
-#define PROTOCOL_VERSION 1
-/* guest -> host vsock port 1024: the control stream; host -> guest port 1024: one stream for each operation. */
+/* 2: WELCOME may offer egress. */
+#define PROTOCOL_VERSION 2
+/* guest -> host vsock port 1024: the control stream; host -> guest port 1024: one stream for each operation. What the
+ * guest's workload wants to reach comes guest -> host, another port (egress.h). */
 #define PROTOCOL_PORT 1024
 
 #define PROTOCOL_HEAD_SIZE   8

@@ -268,7 +268,8 @@ static bool welcome_valid(const struct protocol_welcome *m)
 {
 	if (!m->uid || !m->gid || m->uid == UINT32_MAX || m->gid == UINT32_MAX)
 		return false;
-	if ((m->flags & ~(uint32_t)PROTOCOL_WELCOME_SUDO) || m->root > PROTOCOL_ROOT_HOST)
+	if ((m->flags & ~(uint32_t)(PROTOCOL_WELCOME_SUDO | PROTOCOL_WELCOME_EGRESS)) ||
+		m->root > PROTOCOL_ROOT_HOST)
 		return false;
 	if (m->folder[0] && strcmp(m->folder, "/") != 0 && !protocol_path_valid(m->folder))
 		return false;

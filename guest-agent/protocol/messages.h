@@ -30,6 +30,8 @@
 #define PROTOCOL_CONTENT_MAX  (64u << 10) /* of one file in WELCOME */
 #define PROTOCOL_SEED_MAX     64
 #define PROTOCOL_AUDIT_VALUES 5
+#define PROTOCOL_CA_PATH                                                                           \
+	"/run/sandbox/ca.pem" /* of the file in WELCOME that is this sandbox's CA */
 
 /* -- control stream, from the agent -- */
 
@@ -53,6 +55,9 @@ enum protocol_degraded {
 	PROTOCOL_DEGRADED_ETC = 1 << 9, /* a file of the system's own could not be written */
 	PROTOCOL_DEGRADED_MEMORY = 1 << 10, /* HEALTH: under 5 % available */
 	PROTOCOL_DEGRADED_DISK = 1 << 11, /* HEALTH: under 5 % free */
+	PROTOCOL_DEGRADED_EGRESS =
+		1
+		<< 12, /* no transparent capture: who ignores the proxy's variables reaches nothing */
 };
 
 struct protocol_ready {
@@ -150,6 +155,11 @@ enum protocol_root {
 
 enum protocol_welcome_flag {
 	PROTOCOL_WELCOME_SUDO = 1 << 0, /* `sandbox` may sudo without a password */
+	/*
+	 * The host takes egress streams (egress.h): the agent captures what goes out and sets the proxy's variables. Without it
+	 * nothing of that is done. A PROTOCOL_CA_PATH among the files is the certificate that goes into the guest's stores.
+	 */
+	PROTOCOL_WELCOME_EGRESS = 1 << 1,
 };
 
 struct protocol_welcome {

@@ -209,6 +209,11 @@ static void test_welcome_limits(void **state)
 	m->hostname = "a:b";
 	assert_false(welcome_taken(m));
 	m = small_welcome();
+	m->flags = PROTOCOL_WELCOME_EGRESS;
+	assert_true(welcome_taken(m));
+	m->flags = PROTOCOL_WELCOME_EGRESS << 1; /* nobody's yet */
+	assert_false(welcome_taken(m));
+	m = small_welcome();
 	m->user = "";
 	assert_false(welcome_taken(m));
 	m = small_welcome();

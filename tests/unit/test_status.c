@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "guest-agent/protocol/messages.h"
 #include "vmm/base/array.h"
 #include "vmm/supervisor/status.h"
 
@@ -69,10 +70,29 @@ static void test_limits_are_told(void **state)
 	record_finish(&record);
 }
 
+static void test_missing_capture_is_told(void **state)
+{
+	struct status_live live = { .degraded_bits = PROTOCOL_DEGRADED_MEMORY };
+	struct record record;
+
+	(void)state;
+	record_init(&record);
+	assert_int_equal(spec_init(&record.spec), 0);
+	record.state = LIFECYCLE_RUNNING;
+	_cleanup_json_ json_t *without = status_data(&record, &live, true);
+	live.degraded_bits |= PROTOCOL_DEGRADED_EGRESS;
+	_cleanup_json_ json_t *with = status_data(&record, &live, true);
+
+	assert_false(contains(json_object_get(without, "degraded"), "egress-variables-only"));
+	assert_true(contains(json_object_get(with, "degraded"), "egress-variables-only"));
+	record_finish(&record);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_core_scheduling_is_told),
+		cmocka_unit_test(test_missing_capture_is_told),
 		cmocka_unit_test(test_limits_are_told),
 	};
 

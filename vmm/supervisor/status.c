@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guest-agent/protocol/messages.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/jail/jail.h"
@@ -161,6 +162,8 @@ static json_t *degraded(const struct record *record, const struct status_live *l
 		json_array_append_new(array, json_string("device-faults"));
 	if (live && live->degraded_bits)
 		json_array_append_new(array, json_string("guest"));
+	if (live && (live->degraded_bits & PROTOCOL_DEGRADED_EGRESS))
+		json_array_append_new(array, json_string("egress-variables-only"));
 	if (live && record->state == LIFECYCLE_RUNNING &&
 		status_isolation_asked() & ~record->isolation_vmm)
 		json_array_append_new(array, json_string("isolation"));
