@@ -4,35 +4,30 @@
  *
  * Theory of operation. Set-up runs straight through, and what it cannot do without ends the machine (REFUSED, a line in
  * the kernel's log, power off). Then one loop: the host's control messages, new operation streams (each forked into
- * a worker at once, operation.h), the dead (all of them: PID 1 inherits every orphan), the workers' audit records, the
+ * a worker at once, workers.h), the dead (all of them: PID 1 inherits every orphan), the workers' audit records, the
  * kernel's log, a heartbeat. PID 1 parses the control stream only and never waits for anybody.
- * The operation port is for the host: a peer with another context id, a process of this guest that is, is turned away.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <linux/vm_sockets.h>
 
 #include "guest-agent/console.h"
 #include "guest-agent/control.h"
-#include "guest-agent/frame_io.h"
 #include "guest-agent/health.h"
 #include "guest-agent/modules.h"
 #include "guest-agent/mounts.h"
-#include "guest-agent/operation.h"
 #include "guest-agent/root.h"
 #include "guest-agent/shutdown.h"
 #include "guest-agent/system.h"
+#include "guest-agent/workers.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/base/log.h"
@@ -43,7 +38,6 @@
 #endif
 
 #define KMSG_RECORDS_MAX 64 /* taken in one go */
-#define LISTEN_BACKLOG	 128
 
 struct agent {
 	struct control control;
@@ -52,11 +46,8 @@ struct agent {
 	uint64_t started_ns;
 	uint32_t degraded;
 	int modules_fd;
-	int listen_fd, signal_fd, kmsg_fd;
-	int audit_fd, audit_peer_fd; /* workers write to the peer */
-	uint32_t serial;
-	unsigned int operations;
-	pid_t worker[OPERATIONS_MAX];
+	int signal_fd, kmsg_fd, audit_fd;
+	struct workers workers;
 	struct loop *loop;
 	struct loop_source *control_source;
 	struct loop_source *heartbeat;
@@ -65,11 +56,10 @@ struct agent {
 static struct agent the_agent = {
 	.control = { .fd = -1 },
 	.modules_fd = -1,
-	.listen_fd = -1,
 	.signal_fd = -1,
 	.kmsg_fd = -1,
 	.audit_fd = -1,
-	.audit_peer_fd = -1,
+	.workers = { .listen_fd = -1, .audit_fd = -1, .welcome = &the_agent.welcome },
 };
 
 /* -- words to the host -- */
@@ -91,7 +81,7 @@ static void send_health(struct agent *a)
 	struct bytes_writer w = bytes_writer(body, sizeof(body));
 
 	health_measure(&health, a->degraded);
-	health.operations = a->operations;
+	health.operations = a->workers.count;
 	protocol_put_health(&w, &health);
 	control_send(&a->control, PROTOCOL_HEALTH, &w);
 }
@@ -126,95 +116,14 @@ static void refuse(struct agent *a, int code, enum protocol_stage stage, const s
 	shutdown_now(PROTOCOL_SHUTDOWN_POWEROFF, NULL);
 }
 
-/* -- operations -- */
-
-static int *worker_slot(struct agent *a, pid_t pid)
-{
-	for (int i = 0; i < OPERATIONS_MAX; i++)
-		if (a->worker[i] == pid)
-			return &a->worker[i];
-	return NULL;
-}
-
-static void worker_main(struct agent *a, int sock)
-{
-	struct operation_context context = {
-		.user = a->welcome.user,
-		.folder = a->welcome.folder,
-		.env = a->welcome.env,
-		.serial = a->serial,
-	};
-	sigset_t none;
-
-	/* 3: the stream, 4: the audit socket; nothing else of PID 1's comes along. */
-	if (fcntl(sock, F_DUPFD, 64) < 0 || dup2(a->audit_peer_fd, 63) < 0)
-		_exit(1);
-	if (dup2(sock, 3) < 0 || dup2(63, 4) < 0)
-		_exit(1);
-	(void)syscall(SYS_close_range, 5u, ~0u, 0u);
-	(void)fcntl(3, F_SETFD, FD_CLOEXEC);
-	(void)fcntl(4, F_SETFD, FD_CLOEXEC);
-	context.audit_fd = 4;
-	sigemptyset(&none);
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)prctl(PR_SET_NAME, "agent-op");
-	system_protect_from_oom();
-	operation_run(3, &context);
-	(void)shutdown(3, SHUT_RDWR);
-	_exit(0);
-}
-
-/* One stream. Owns sock. */
-static void start_operation(struct agent *a, int sock)
-{
-	_cleanup_close_ int fd = sock;
-	pid_t *slot = worker_slot(a, 0);
-	pid_t pid;
-
-	a->serial++;
-	if (!slot) {
-		frame_send_error(fd, -EBUSY, PROTOCOL_STAGE_LIMIT);
-		return;
-	}
-	pid = fork();
-	if (pid == 0)
-		worker_main(a, fd);
-	if (pid < 0) {
-		frame_send_error(fd, -errno, PROTOCOL_STAGE_START);
-		return;
-	}
-	*slot = pid;
-	a->operations++;
-}
+/* -- operations and signals -- */
 
 static void on_listen(void *data, uint32_t events)
 {
 	struct agent *a = data;
-	struct sockaddr_vm peer = {};
-	socklen_t len = sizeof(peer);
-	int fd = accept4(a->listen_fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
 
 	(void)events;
-	if (fd < 0)
-		return;
-	if (peer.svm_cid != VMADDR_CID_HOST) {
-		log_ratelimited(LOG_WARN, "operation port: a peer with cid %u was turned away",
-			peer.svm_cid);
-		close(fd);
-		return;
-	}
-	start_operation(a, fd);
-}
-
-static void note_dead_worker(struct agent *a, pid_t pid)
-{
-	pid_t *slot = worker_slot(a, pid);
-
-	if (!slot)
-		return;
-	*slot = 0;
-	a->operations--;
+	workers_accept(&a->workers);
 }
 
 static void on_signal(void *data, uint32_t events)
@@ -229,7 +138,7 @@ static void on_signal(void *data, uint32_t events)
 	switch (info.ssi_signo) {
 	case SIGCHLD:
 		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-			note_dead_worker(a, pid);
+			workers_note_dead(&a->workers, pid);
 		return;
 	case SIGINT: /* ctrl-alt-del */
 		end_guest(a, PROTOCOL_SHUTDOWN_REBOOT, true);
@@ -388,21 +297,6 @@ static void apply_welcome(struct agent *a)
 		a->degraded |= PROTOCOL_DEGRADED_LOOPBACK;
 }
 
-static int listen_for_operations(struct agent *a, struct err *err)
-{
-	struct sockaddr_vm any = {
-		.svm_family = AF_VSOCK,
-		.svm_port = PROTOCOL_PORT,
-		.svm_cid = VMADDR_CID_ANY,
-	};
-
-	a->listen_fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (a->listen_fd < 0 || bind(a->listen_fd, (struct sockaddr *)&any, sizeof(any)) < 0 ||
-		listen(a->listen_fd, LISTEN_BACKLOG) < 0)
-		return err_set(err, -errno, "vsock port %d: %s", PROTOCOL_PORT, strerror(errno));
-	return 0;
-}
-
 static int open_audit(struct agent *a, struct err *err)
 {
 	int ends[2];
@@ -410,7 +304,7 @@ static int open_audit(struct agent *a, struct err *err)
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return err_set(err, -errno, "audit: %s", strerror(errno));
 	a->audit_fd = ends[0];
-	a->audit_peer_fd = ends[1];
+	a->workers.audit_fd = ends[1];
 	a->kmsg_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (a->kmsg_fd >= 0)
 		(void)lseek(a->kmsg_fd, 0, SEEK_END);
@@ -427,7 +321,7 @@ static int make_loop(struct agent *a, struct err *err)
 	if (r == 0)
 		r = loop_add_fd(a->loop, a->control.fd, EPOLLIN, on_control, a, &a->control_source);
 	if (r == 0)
-		r = loop_add_fd(a->loop, a->listen_fd, EPOLLIN, on_listen, a, &source);
+		r = loop_add_fd(a->loop, a->workers.listen_fd, EPOLLIN, on_listen, a, &source);
 	if (r == 0)
 		r = loop_add_fd(a->loop, a->audit_fd, EPOLLIN, on_audit, a, &source);
 	if (r == 0 && a->kmsg_fd >= 0)
@@ -475,7 +369,7 @@ static int set_up(struct agent *a, enum protocol_stage *stage, struct err *err)
 	if (r < 0)
 		return r;
 	*stage = PROTOCOL_STAGE_LISTEN;
-	r = listen_for_operations(a, err);
+	r = workers_listen(&a->workers, err);
 	if (r == 0)
 		r = open_audit(a, err);
 	return r < 0 ? r : make_loop(a, err);
