@@ -21,9 +21,10 @@
 #include "vmm/link/filter.h"
 #include "vmm/link/ring.h"
 
-#define LINK_SESSION_STALL_MS	60000
-#define LINK_SESSION_HOLD_MS	30000
-#define LINK_SESSION_REPLAY_MAX (64u << 10) /* bytes, of a screenful */
+#define LINK_SESSION_STALL_MS	  60000
+#define LINK_SESSION_HOLD_MS	  30000
+#define LINK_SESSION_REPLAY_MAX	  (64u << 10) /* bytes, of a screenful */
+#define LINK_SESSION_GUEST_BUFFER (64u << 10) /* input on its way to the guest */
 
 enum link_session_state { LINK_SESSION_NONE, LINK_SESSION_RUNNING, LINK_SESSION_ENDED };
 
@@ -59,3 +60,5 @@ void link_session_start(
 	struct link_session *session, const void *body, size_t body_len, bool hold, int client_fd);
 /* Takes client_fd. */
 void link_session_attach(struct link_session *session, uint16_t rows, uint16_t cols, int client_fd);
+/* Whether what a client types has somewhere to go. */
+bool link_session_takes_input(const struct link_session *session);
