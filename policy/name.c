@@ -21,28 +21,38 @@ static char to_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* RFC 4291 text, no zone. */
-static bool parse_ipv6(const char *bytes, size_t len, struct policy_host *ret)
+bool policy_host_from_address(const uint8_t *address, size_t len, struct policy_host *ret)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	struct policy_host host = { .kind = POLICY_HOST_IPV6 };
+
+	if (len != 4 && len != 16)
+		return false;
+	if (len == 16 && memcmp(address, mapped, sizeof(mapped)) == 0) {
+		address += sizeof(mapped);
+		len = 4;
+	}
+	memcpy(host.address, address, len);
+	if (len == 4)
+		host.kind = POLICY_HOST_IPV4;
+	inet_ntop(host.kind == POLICY_HOST_IPV4 ? AF_INET : AF_INET6, host.address, host.text,
+		sizeof(host.text));
+	*ret = host;
+	return true;
+}
+
+/* RFC 4291 text, no zone. */
+static bool parse_ipv6(const char *bytes, size_t len, struct policy_host *ret)
+{
 	char text[ADDRESS_TEXT_MAX];
+	uint8_t address[16];
 
 	if (len >= sizeof(text) || memchr(bytes, '\0', len) || memchr(bytes, '%', len))
 		return false;
 	memcpy(text, bytes, len);
 	text[len] = '\0';
-	if (inet_pton(AF_INET6, text, host.address) != 1)
-		return false;
-	if (memcmp(host.address, mapped, sizeof(mapped)) == 0) {
-		memmove(host.address, host.address + sizeof(mapped), 4);
-		memset(host.address + 4, 0, sizeof(host.address) - 4);
-		host.kind = POLICY_HOST_IPV4;
-	}
-	inet_ntop(host.kind == POLICY_HOST_IPV4 ? AF_INET : AF_INET6, host.address, host.text,
-		sizeof(host.text));
-	*ret = host;
-	return true;
+	return inet_pton(AF_INET6, text, address) == 1 &&
+	       policy_host_from_address(address, sizeof(address), ret);
 }
 
 /* One octet without leading zeros; the cursor moves past it. */

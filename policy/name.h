@@ -34,4 +34,6 @@ bool policy_host_parse(const char *bytes, size_t len, struct policy_host *ret);
 /* `HOST` or `HOST:PORT`, an IPv6 address in brackets (RFC 3986 authority without userinfo); *ret_port 0: none was given. */
 bool policy_authority_parse(
 	const char *bytes, size_t len, struct policy_host *ret, uint16_t *ret_port);
+/* An address as a resolver gives it, in network order: len 4 or 16, else false and *ret untouched. */
+bool policy_host_from_address(const uint8_t *address, size_t len, struct policy_host *ret);
 bool policy_host_equal(const struct policy_host *a, const struct policy_host *b);

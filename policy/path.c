@@ -66,6 +66,38 @@ static bool put_escape(struct output *out, int value)
 	return put(out, '%') && put(out, digits[value >> 4]) && put(out, digits[value & 15]);
 }
 
+/*
+ * What a second or a lax decoder would take for a dot, a slash, a semicolon, a backslash or a control character: the escape
+ * of an escape (`%252e`, `%25252e`), and UTF-8 that is longer than need be (RFC 3629 section 3: `%c0%ae`).
+ */
+static bool decodes_twice(const char *bytes, size_t left)
+{
+	int value = escape_value(bytes, left), next;
+
+	if (value == 0xe0 || value == 0xf0) {
+		next = left > 3 && bytes[3] == '%' ? escape_value(bytes + 3, left - 3) : -1;
+		return next >= 0x80 && next < (value == 0xe0 ? 0xa0 : 0x90);
+	}
+	if (value != '%')
+		return value == 0xc0 || value == 0xc1;
+	/* bytes stands on the `%` whose digits are `25`: the next digits are two further on. */
+	do {
+		bytes += 2;
+		left -= 2;
+		next = escape_value(bytes, left);
+	} while (next == '%');
+	return next >= 0 && (next < 0x20 || next == 0x7f || strchr("./;\\", next));
+}
+
+/* Of what comes out: `%25%32%65` is `%252e` only then. */
+static bool is_final(const char *text, size_t len)
+{
+	for (const char *p = text; (p = memchr(p, '%', len - (size_t)(p - text))); p++)
+		if (decodes_twice(p, len - (size_t)(p - text)))
+			return false;
+	return true;
+}
+
 /* The segment that ends here is a name: not `.`, not `..`; empty only where it is the last. */
 static bool end_segment(struct output *out, bool last)
 {
@@ -109,7 +141,7 @@ bool policy_path_parse(const char *bytes, size_t len, struct policy_path *ret)
 			return false;
 		}
 	}
-	if (!end_segment(&out, true))
+	if (!end_segment(&out, true) || !is_final(out.path.text, out.len))
 		return false;
 	*ret = out.path;
 	return true;

@@ -5,7 +5,9 @@
  * percent-encoded unreserved characters (RFC 3986 section 2.3) are decoded, other escapes get upper-case digits, and
  * bytes that may not stand in a path are refused. Refused too: an escape that is not one, %00, encoded control
  * characters, `.` and `..` segments in any spelling, an empty segment (`//`) except a last one, `;` in any spelling,
- * a backslash in any spelling, and `%2F` unless encoded_slash is set (npm's scopes need it: there it stays `%2F`).
+ * a backslash in any spelling, and `%2F` unless encoded_slash is set (npm's scopes need it: there it stays `%2F`). And what becomes one of these
+ * where somebody decodes twice or laxly: `%25` before what would be an escape of `.`, `/`, `;`, a backslash or a control
+ * character (however many `25` are between), and overlong UTF-8.
  * The query is apart and never normalised: printable ASCII but `"`, `#`, `<` and `>`; escapes that are
  * escapes, and none of NUL, CR or LF.
  */

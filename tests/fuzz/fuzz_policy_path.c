@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (path.text[0] != '/' || strstr(path.text, "//") || strstr(path.text, "/../") ||
 		strstr(path.text, "/./") || strstr(path.text, "%2E") || strstr(path.text, "%5C") ||
 		strstr(path.text, "%3B") || strstr(path.text, "%00") ||
+		strcasestr(path.text, "%252E") || strcasestr(path.text, "%252F") ||
 		path.has_encoded_slash != (strstr(path.text, "%2F") != NULL))
 		abort();
 	if (!policy_path_parse(path.text, strlen(path.text), &again) ||

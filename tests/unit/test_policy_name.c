@@ -199,12 +199,40 @@ static void test_authorities(void **state)
 	}
 }
 
+static void test_resolved_addresses(void **state)
+{
+	static const struct {
+		uint8_t address[16];
+		size_t len;
+		const char *text;
+		enum policy_host_kind kind;
+	} cases[] = {
+		{ { 127, 0, 0, 1 }, 4, "127.0.0.1", POLICY_HOST_IPV4 },
+		{ { [15] = 1 }, 16, "::1", POLICY_HOST_IPV6 },
+		{ { [10] = 0xff, 0xff, 10, 0, 0, 1 }, 16, "10.0.0.1", POLICY_HOST_IPV4 },
+	};
+	struct policy_host host = { .text = "untouched" }, parsed;
+
+	(void)state;
+	assert_false(policy_host_from_address(cases[0].address, 0, &host));
+	assert_false(policy_host_from_address(cases[0].address, 5, &host));
+	assert_string_equal(host.text, "untouched");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_true(policy_host_from_address(cases[i].address, cases[i].len, &host));
+		assert_string_equal(host.text, cases[i].text);
+		assert_int_equal(host.kind, cases[i].kind);
+		assert_true(parse(host.text, &parsed));
+		assert_memory_equal(host.address, parsed.address, sizeof(host.address));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_canonical_forms),
 		cmocka_unit_test(test_what_is_no_host),
 		cmocka_unit_test(test_authorities),
+		cmocka_unit_test(test_resolved_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,10 @@ static void test_canonical_forms(void **state)
 		{ "/..a", "/..a", false },
 		{ "/.a", "/.a", false },
 		{ "/%25", "/%25", false },
-		{ "/%252e%252e", "/%252e%252e", false },
+		{ "/%2541", "/%2541", false },
+		{ "/%25zz%25", "/%25zz%25", false },
+		{ "/%e0%a0%80%f0%90%80%80", "/%E0%A0%80%F0%90%80%80", false },
+		{ "/%e9t%e9", "/%E9t%E9", false },
 	};
 
 	(void)state;
@@ -100,6 +103,26 @@ static void test_what_slips_past_nobody(void **state)
 		"/a|b",
 		"/a^b",
 		"/a`b",
+		/* what a second decoder would make of it */
+		"/%252e%252e",
+		"/a/%252E%252e/b",
+		"/%25252e",
+		"/a%252fb",
+		"/a%255cb",
+		"/a%253bb",
+		"/a%2500",
+		"/a%250d%250a",
+		"/a%257f",
+		"/%25%32%65",
+		"/%2525%32%46",
+		/* and a lax one */
+		"/%c0%ae%c0%ae",
+		"/%c0%af",
+		"/%c1%9c",
+		"/%e0%80%ae",
+		"/%e0%9f%bf",
+		"/%f0%80%80%ae",
+		"/%u002e%u002e",
 	};
 	struct policy_path path = { .text = "untouched" };
 
