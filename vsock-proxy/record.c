@@ -123,7 +123,7 @@ static bool response_valid(const struct record_response *m)
 
 static bool denied_valid(const struct record_denied *m)
 {
-	return m->reason >= POLICY_REASON_RULE && m->reason <= POLICY_REASON_BINDING &&
+	return m->reason >= POLICY_REASON_RULE && m->reason <= POLICY_REASON_TIER &&
 	       strlen(m->rule_id) <= RECORD_TEXT_MAX && strlen(m->text) <= RECORD_TEXT_MAX &&
 	       strlen(m->command) <= RECORD_TEXT_MAX;
 }

@@ -36,7 +36,7 @@ ALSO = {
 LIBRARY = {
     r"jansson\.h": ["vmm/supervisor", "vmm/sandboxctl", "policy", "images"],
     r"glib(/|\.h)|gio/": ["vmm/supervisor", "vmm/sandboxctl"],
-    r"openssl/": ["images", "vmm/supervisor", "vsock-proxy/ca.c", "vsock-proxy/tls_server.c"],
+    r"openssl/": ["images", "vmm/supervisor", "vsock-proxy/ca.c", "vsock-proxy/tls_client.c", "vsock-proxy/tls_server.c", "vsock-proxy/tls_session.c"],
     r"seccomp\.h": ["vmm/jail"],
     r"cap-ng\.h": ["vmm/jail/caps.c"],
     r"linux/kvm\.h": ["vmm/machine", "vmm/jail/seccomp_vmm.c"],

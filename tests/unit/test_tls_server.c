@@ -87,7 +87,7 @@ static int shake(struct fixture *f, const char *stated, const char *sni, bool of
 	struct policy_host host = host_of(stated);
 	int r = TLS_WANT_READ;
 
-	assert_int_equal(tls_session_create(f->server, f->fds[0], &host, offers_h2, time(NULL),
+	assert_int_equal(tls_server_accept(f->server, f->fds[0], &host, offers_h2, time(NULL),
 				 &f->session, NULL),
 		0);
 	if (sni)
@@ -175,8 +175,8 @@ static void test_an_address_has_no_name(void **state)
 	struct policy_host host = host_of("192.0.2.1");
 	int r = TLS_WANT_READ;
 
-	assert_int_equal(tls_session_create(
-				 f->server, f->fds[0], &host, true, time(NULL), &f->session, NULL),
+	assert_int_equal(
+		tls_server_accept(f->server, f->fds[0], &host, true, time(NULL), &f->session, NULL),
 		0);
 	X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(f->client), "192.0.2.1");
 	for (int i = 0; i < ROUNDS_MAX && r == TLS_WANT_READ; i++) {
@@ -203,8 +203,8 @@ static void test_garbage_is_refused(void **state)
 	struct policy_host host = host_of("api.example.com");
 	struct err err = {};
 
-	assert_int_equal(tls_session_create(
-				 f->server, f->fds[0], &host, true, time(NULL), &f->session, NULL),
+	assert_int_equal(
+		tls_server_accept(f->server, f->fds[0], &host, true, time(NULL), &f->session, NULL),
 		0);
 	assert_int_equal(write(f->fds[1], "GET / HTTP/1.1\r\n\r\n", 18), 18);
 	assert_int_equal(tls_session_handshake(f->session, &err), -EPROTO);
