@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/sandboxctl/status_view.h"
 #include "vmm/sandboxctl/target.h"
-#include "vmm/supervisor/status.h"
 
 static const struct option_def options[] = { OPTION_JSON, OPTIONS_COMMON };
 
@@ -37,15 +36,10 @@ static int run(struct invocation *in)
 	_cleanup_document_ struct document *status = NULL;
 	const struct document *ports;
 	struct target target;
-	struct err err = {};
-	json_t *json = NULL;
-	int code = target_find_word(in, 0, &target);
+	int code = target_find_status(in, 0, &target, &status);
 
 	if (code)
 		return code;
-	if (status_of(&target.paths, target.name, &json, &err) < 0)
-		return report_general(in, "lookup", &err);
-	status = document_of_json(json);
 	ports = document_child(status, "ports");
 	if (in->json)
 		return report_document("PortList", ports_document(status, ports));

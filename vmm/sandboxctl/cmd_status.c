@@ -6,7 +6,6 @@
 #include "vmm/sandboxctl/status_view.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal_filter.h"
-#include "vmm/supervisor/status.h"
 
 static const struct option_def options[] = { OPTION_JSON, OPTIONS_COMMON };
 
@@ -114,15 +113,10 @@ static int run(struct invocation *in)
 {
 	_cleanup_document_ struct document *status = NULL;
 	struct target target;
-	struct err err = {};
-	json_t *json = NULL;
-	int code = target_find_word(in, 0, &target);
+	int code = target_find_status(in, 0, &target, &status);
 
 	if (code)
 		return code;
-	if (status_of(&target.paths, target.name, &json, &err) < 0)
-		return report_general(in, "lookup", &err);
-	status = document_of_json(json);
 	linked_names_fill(status);
 	return in->json ? report_document("Sandbox", document_copy(status)) : print_status(status);
 }

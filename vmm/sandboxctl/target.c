@@ -7,6 +7,7 @@
 #include "vmm/sandboxctl/project.h"
 #include "vmm/supervisor/control.h"
 #include "vmm/supervisor/registry.h"
+#include "vmm/supervisor/status.h"
 
 #define SHORT_CALL_MS 30000
 
@@ -96,6 +97,21 @@ static int report_not_running(const struct invocation *in, const struct target *
 	err_set(&err, -ENOTCONN, "sandbox %s is not running", t->name);
 	err_next_step(&err, "sandboxctl start %s", t->name);
 	return report_failure(in, (struct failure){ EXIT_GENERAL, "not-running", "lookup" }, &err);
+}
+
+int target_find_status(
+	const struct invocation *in, size_t index, struct target *ret, struct document **ret_status)
+{
+	struct err err = {};
+	json_t *json = NULL;
+	int code = target_find_word(in, index, ret);
+
+	if (code)
+		return code;
+	if (status_of(&ret->paths, ret->name, &json, &err) < 0)
+		return report_general(in, "lookup", &err);
+	*ret_status = document_of_json(json);
+	return 0;
 }
 
 int target_call(const struct invocation *in, const struct target *target, struct document *request,

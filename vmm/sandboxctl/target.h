@@ -26,6 +26,10 @@ int target_find(const struct invocation *in, const char *word, struct target *re
 /* The same by the index-th word of the command line. */
 int target_find_word(const struct invocation *in, size_t index, struct target *ret);
 
+/* What `status --json` shows of it, whether it runs or not. *ret_status is the caller's. */
+int target_find_status(const struct invocation *in, size_t index, struct target *ret,
+	struct document **ret_status);
+
 /* One request to its supervisor. *ret_fd is the stream that came with the answer (NULL: none is expected). Exit 1 (125)
  * with the way out where it does not run. Steals request. */
 int target_call(const struct invocation *in, const struct target *target, struct document *request,
