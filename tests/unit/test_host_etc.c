@@ -14,31 +14,9 @@
 #include <cmocka.h>
 
 #include "images/host_etc.h"
+#include "tests/lib/test_folder.h"
 #include "vmm/base/array.h"
 #include "vmm/base/fdio.h"
-
-static char base[PATH_MAX / 2];
-
-static const char *at(const char *name)
-{
-	static char path[2][PATH_MAX];
-	static unsigned int turn;
-	char *p = path[turn++ % 2];
-
-	snprintf(p, PATH_MAX, "%s/%s", base, name);
-	return p;
-}
-
-static void put(const char *name, const char *text, mode_t mode)
-{
-	char folder[PATH_MAX];
-
-	snprintf(folder, sizeof(folder), "%s", at(name));
-	*strrchr(folder, '/') = '\0';
-	assert_int_equal(fdio_mkdir_parents(folder, 0755), 0);
-	assert_int_equal(fdio_write_file_atomic(AT_FDCWD, at(name), text, strlen(text), mode), 0);
-	assert_int_equal(chmod(at(name), mode), 0);
-}
 
 static char *get(const char *name)
 {
@@ -157,23 +135,11 @@ static void test_credentials(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	if (!getcwd(base, sizeof(base) - 16))
-		return -1;
-	strcat(base, "/etc.XXXXXX");
-	if (!mkdtemp(base))
+	if (make_base() < 0)
 		return -1;
 	umask(022);
 	fill_source();
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	char command[PATH_MAX];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	return system(command);
 }
 
 int main(void)
@@ -184,5 +150,5 @@ int main(void)
 		cmocka_unit_test(test_credentials),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, remove_base);
 }

@@ -15,30 +15,10 @@
 
 #include "images/initramfs_cache.h"
 #include "images/kernel_cache.h"
+#include "tests/lib/test_folder.h"
 #include "vmm/base/fdio.h"
 
-static char base[PATH_MAX / 2];
 static struct kernel_unpacker unpacker; /* set_up() */
-
-static const char *at(const char *name)
-{
-	static char path[4][PATH_MAX];
-	static unsigned int turn;
-	char *p = path[turn++ % 4];
-
-	snprintf(p, PATH_MAX, "%s/%s", base, name);
-	return p;
-}
-
-static void put(const char *name, const char *text, mode_t mode)
-{
-	char folder[PATH_MAX];
-
-	snprintf(folder, sizeof(folder), "%s", at(name));
-	*strrchr(folder, '/') = '\0';
-	assert_int_equal(fdio_mkdir_parents(folder, 0755), 0);
-	assert_int_equal(fdio_write_file_atomic(AT_FDCWD, at(name), text, strlen(text), mode), 0);
-}
 
 static void test_names(void **state)
 {
@@ -166,19 +146,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	unpacker = (struct kernel_unpacker){ getenv("SANDBOX_UNPACK"), getuid(), getgid() };
-	if (!getcwd(base, sizeof(base) - 16))
-		return -1;
-	strcat(base, "/cache.XXXXXX");
-	return mkdtemp(base) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	char command[PATH_MAX];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	return system(command);
+	return make_base();
 }
 
 int main(void)
@@ -191,5 +159,5 @@ int main(void)
 		cmocka_unit_test(test_the_initramfs_script_runs_once),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, remove_base);
 }

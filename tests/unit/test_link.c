@@ -368,6 +368,16 @@ static int ask(struct rig *rig, enum link_op op, uint8_t flags, const void *body
 	return pair[0];
 }
 
+/* A client's exec that has reached the agent; gives the client's end. */
+static int begin_exec(struct rig *rig, int *ret_guest)
+{
+	int client = ask(rig, LINK_OP_EXEC, 0, "request", 7);
+
+	*ret_guest = agent_stream(rig);
+	expect_frame(rig, *ret_guest, PROTOCOL_EXEC, "request", 7);
+	return client;
+}
+
 static void test_agent_comes_up_once(void **state)
 {
 	struct rig *rig = *state;
@@ -524,9 +534,7 @@ static void test_exec_there_and_back(void **state)
 	int client, guest;
 
 	agent_ready(rig);
-	client = ask(rig, LINK_OP_EXEC, 0, "request", 7);
-	guest = agent_stream(rig);
-	expect_frame(rig, guest, PROTOCOL_EXEC, "request", 7);
+	client = begin_exec(rig, &guest);
 	send_frame(client, STREAM_STDIN, "in\0put", 6);
 	expect_frame(rig, guest, STREAM_STDIN, "in\0put", 6);
 	send_frame(client, STREAM_STDIN_EOF, "", 0);
@@ -550,9 +558,7 @@ static void test_client_that_leaves_ends_its_exec(void **state)
 	int client, guest;
 
 	agent_ready(rig);
-	client = ask(rig, LINK_OP_EXEC, 0, "request", 7);
-	guest = agent_stream(rig);
-	expect_frame(rig, guest, PROTOCOL_EXEC, "request", 7);
+	client = begin_exec(rig, &guest);
 	close(client);
 	expect_end(rig, guest);
 	close(guest);
@@ -655,11 +661,8 @@ static void test_many_execs_at_once(void **state)
 	char text[16];
 
 	agent_ready(rig);
-	for (int i = 0; i < LINK_OPERATIONS_MAX; i++) {
-		client[i] = ask(rig, LINK_OP_EXEC, 0, "request", 7);
-		guest[i] = agent_stream(rig);
-		expect_frame(rig, guest[i], PROTOCOL_EXEC, "request", 7);
-	}
+	for (int i = 0; i < LINK_OPERATIONS_MAX; i++)
+		client[i] = begin_exec(rig, &guest[i]);
 	expect_error(rig, ask(rig, LINK_OP_EXEC, 0, "request", 7), EBUSY);
 	for (int i = LINK_OPERATIONS_MAX - 1; i >= 0; i--) {
 		snprintf(text, sizeof(text), "%d", i);
@@ -936,9 +939,7 @@ static void test_connections_leave_room_for_execs(void **state)
 	}
 	waiting = unix_connect(path_of(rig, "published"));
 	rounds(rig);
-	exec = ask(rig, LINK_OP_EXEC, 0, "request", 7);
-	stream = agent_stream(rig);
-	expect_frame(rig, stream, PROTOCOL_EXEC, "request", 7);
+	exec = begin_exec(rig, &stream);
 	/* One that ends makes room for the one that waits. */
 	close(guest[0]);
 	close(guest[1]);

@@ -13,13 +13,12 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "tests/lib/private_folder.h"
+#include "tests/lib/test_folder.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/supervisor/ports.h"
 #include "vmm/supervisor/registry.h"
 
-static char base[PATH_MAX];
 static struct paths paths;
 
 static void add_port(struct spec *spec, const char *address, uint16_t port)
@@ -174,18 +173,12 @@ static void test_what_fresh_finds_taken(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	if (!private_folder_make(base))
+	if (make_base() < 0)
 		return -1;
 	snprintf(paths.state, sizeof(paths.state), "%.4000s/state", base);
 	snprintf(paths.runtime, sizeof(paths.runtime), "%.4000s/run", base);
 	snprintf(paths.cache, sizeof(paths.cache), "%.4000s/cache", base);
 	return paths_prepare(&paths, NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return registry_remove_folder(base, NULL);
 }
 
 int main(void)
@@ -196,5 +189,5 @@ int main(void)
 		cmocka_unit_test(test_what_fresh_finds_taken),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, remove_base);
 }

@@ -25,7 +25,7 @@
 #include <cmocka.h>
 
 #include "guest-agent/protocol/stream.h"
-#include "tests/lib/private_folder.h"
+#include "tests/lib/test_folder.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
@@ -38,18 +38,7 @@
 
 #define SKIPPED 77
 
-static char base[PATH_MAX / 2];
 static struct paths paths;
-
-static const char *at(const char *name)
-{
-	static char path[4][PATH_MAX];
-	static unsigned int turn;
-	char *p = path[turn++ % 4];
-
-	snprintf(p, PATH_MAX, "%s/%s", base, name);
-	return p;
-}
 
 static void make_spec(struct spec *spec, const char *name, const char *folder)
 {
@@ -338,15 +327,29 @@ static void test_two_folders_of_one_name(void **state)
 	assert_ended("api", LIFECYCLE_STOPPED, "");
 }
 
-static void test_a_stopped_vmm_is_ended(void **state)
+enum part { VMM, LINK, SUPERVISOR };
+
+/* A sandbox that runs, and one of whose processes gets this signal. ret (NULL: unwanted) is the caller's to finish. */
+static void start_and_signal(const char *name, enum part part, int signal, struct record *ret)
 {
 	struct record record;
+	const struct process_id *ids[] = {
+		[VMM] = &record.vmm, [LINK] = &record.link, [SUPERVISOR] = &record.supervisor
+	};
 
+	start_named(name);
+	load(name, &record);
+	assert_int_equal(process_id_signal(ids[part], signal), 0);
+	if (ret)
+		*ret = record;
+	else
+		record_finish(&record);
+}
+
+static void test_a_stopped_vmm_is_ended(void **state)
+{
 	(void)state;
-	start_named("frozen");
-	load("frozen", &record);
-	assert_int_equal(process_id_signal(&record.vmm, SIGSTOP), 0);
-	record_finish(&record);
+	start_and_signal("frozen", VMM, SIGSTOP, NULL);
 	stop("frozen", 200);
 	assert_ended("frozen", LIFECYCLE_STOPPED, "");
 }
@@ -364,44 +367,29 @@ static void test_a_killed_supervisor_takes_all_along(void **state)
 	struct record record;
 
 	(void)state;
-	start_named("orphan");
-	load("orphan", &record);
-	assert_int_equal(process_id_signal(&record.supervisor, SIGKILL), 0);
+	start_and_signal("orphan", SUPERVISOR, SIGKILL, &record);
 	wait_gone("orphan");
 	assert_false(process_id_alive(&record.vmm));
 	assert_false(process_id_alive(&record.link));
 	record_finish(&record);
 	/* A start goes straight over what is left. */
-	start_named("orphan");
-	load("orphan", &record);
-	assert_int_equal(process_id_signal(&record.supervisor, SIGKILL), 0);
-	record_finish(&record);
+	start_and_signal("orphan", SUPERVISOR, SIGKILL, NULL);
 	stop("orphan", 1000);
 	assert_ended("orphan", LIFECYCLE_FAILED, "without a word");
 }
 
 static void test_a_stopped_supervisor_is_ended(void **state)
 {
-	struct record record;
-
 	(void)state;
-	start_named("hung");
-	load("hung", &record);
-	assert_int_equal(process_id_signal(&record.supervisor, SIGSTOP), 0);
-	record_finish(&record);
+	start_and_signal("hung", SUPERVISOR, SIGSTOP, NULL);
 	stop("hung", 1000);
 	assert_ended("hung", LIFECYCLE_FAILED, "did not answer");
 }
 
 static void test_a_killed_link_fails_the_sandbox(void **state)
 {
-	struct record record;
-
 	(void)state;
-	start_named("unlinked");
-	load("unlinked", &record);
-	assert_int_equal(process_id_signal(&record.link, SIGKILL), 0);
-	record_finish(&record);
+	start_and_signal("unlinked", LINK, SIGKILL, NULL);
 	wait_gone("unlinked");
 	assert_ended("unlinked", LIFECYCLE_FAILED, "sandbox-link was ended by signal 9");
 }

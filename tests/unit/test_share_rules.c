@@ -11,25 +11,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "tests/lib/private_folder.h"
+#include "tests/lib/test_folder.h"
 #include "vmm/base/array.h"
 #include "vmm/base/fdio.h"
 #include "vmm/supervisor/owner.h"
 #include "vmm/supervisor/registry.h"
 #include "vmm/supervisor/share_rules.h"
 
-static char base[PATH_MAX / 2];
 static struct paths paths;
-
-static const char *at(const char *name)
-{
-	static char path[4][PATH_MAX];
-	static unsigned int turn;
-	char *p = path[turn++ % 4];
-
-	snprintf(p, PATH_MAX, "%s/%s", base, name);
-	return p;
-}
 
 static int check(const char *folder, bool readonly, struct share_protected *list, struct err *err)
 {
@@ -155,7 +144,7 @@ static int set_up(void **state)
 		"home/.config/sandboxctl", "run/sandboxctl", "elsewhere" };
 
 	(void)state;
-	if (!private_folder_make(base))
+	if (make_base() < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		if (fdio_mkdir_parents(at(folders[i]), 0700) < 0)
@@ -169,12 +158,6 @@ static int set_up(void **state)
 	return paths_load(&paths, NULL);
 }
 
-static int tear_down(void **state)
-{
-	(void)state;
-	return registry_remove_folder(base, NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,5 +167,5 @@ int main(void)
 		cmocka_unit_test(test_whose_rights),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, remove_base);
 }

@@ -12,31 +12,27 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/lib/test_folder.h"
 #include "vmm/base/fdio.h"
 #include "vmm/supervisor/ssh_keys.h"
-
-static char base[PATH_MAX / 2];
 
 static char *get(const char *name)
 {
 	char path[PATH_MAX], *text = NULL;
 
-	snprintf(path, sizeof(path), "%s/ssh/%s", base, name);
+	snprintf(path, sizeof(path), "%s/%s", at("ssh"), name);
 	assert_int_equal(fdio_read_file(AT_FDCWD, path, SSH_KEYS_FILE_MAX, &text, NULL), 0);
 	return text;
 }
 
 static void make(void)
 {
-	char folder[PATH_MAX];
-
-	snprintf(folder, sizeof(folder), "%s/ssh", base);
-	assert_int_equal(ssh_keys_make(folder, "api", NULL), 0);
+	assert_int_equal(ssh_keys_make(at("ssh"), "api", NULL), 0);
 }
 
 static void test_keys_are_made_once(void **state)
 {
-	char path[PATH_MAX], *first, *second, *known, *host;
+	char *first, *second, *known, *host;
 	struct stat st;
 
 	(void)state;
@@ -49,8 +45,7 @@ static void test_keys_are_made_once(void **state)
 	host = get("host_ed25519.pub");
 	assert_int_equal(strncmp(known, "api ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", 41), 0);
 	assert_string_equal(known + 4, host);
-	snprintf(path, sizeof(path), "%s/ssh/host_ed25519", base);
-	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(stat(at("ssh/host_ed25519"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	free(first);
 	free(second);
@@ -75,19 +70,7 @@ static void test_openssh_understands_them(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	if (!getcwd(base, sizeof(base) - 16))
-		return -1;
-	strcat(base, "/keys.XXXXXX");
-	return mkdtemp(base) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	char command[PATH_MAX];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	return system(command);
+	return make_base();
 }
 
 int main(void)
@@ -97,5 +80,5 @@ int main(void)
 		cmocka_unit_test(test_openssh_understands_them),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, remove_base);
 }
