@@ -42,6 +42,7 @@ LIBRARY = {
     r"linux/kvm\.h": ["vmm/machine", "vmm/jail/seccomp_vmm.c"],
     r"(lzma|zstd|zlib|lz4|lz4frame)\.h": ["images/kernel", "images"],
     r"libvirt/|guestfs\.h|netlink/": [],
+    r"ares\.h": ["vsock-proxy/resolver.c"],
     r"cmocka\.h": ["tests"],
 }
 
