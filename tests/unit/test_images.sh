@@ -161,6 +161,12 @@ test_pruning() {
 	check "as many stay as were meant to" same "$(find "$XDG_CACHE_HOME/sandboxctl/initramfs" -mindepth 1 -maxdepth 1 | wc -l)" 32
 	check "what was used stays" test -e "$used"
 	check "the oldest is gone" test ! -e "$XDG_CACHE_HOME/sandboxctl/initramfs/old1"
+	# Another user's, in a cache that lies over theirs.
+	mkdir "$work/stuck"
+	printf '#!/bin/sh\ncase $* in *old*) exit 1 ;; esac\nexec /bin/rm "$@"\n' >"$work/stuck/rm"
+	chmod +x "$work/stuck/rm"
+	echo newer >"$work/agent"
+	PATH=$work/stuck:$PATH "$images/initramfs/build" --kernel built-in --agent "$work/agent" >/dev/null || check "what cannot go is left" false
 }
 
 # Under sudo only the packages are root's business: kernel, build and sandboxes are the caller's.
