@@ -20,16 +20,29 @@ static void print_field(const char *label, const char *text)
 		printf("%-15s %s\n", label, text);
 }
 
+/* A share's line, and what lies below it and is another file system: its guest cannot go there. */
+static void print_share(const char *label, const struct document *share)
+{
+	const struct document *mounts = document_child(share, "not_entered");
+	char text[STATUS_TEXT_MAX], shown[STATUS_TEXT_MAX], path[PATH_MAX];
+
+	print_field(label, status_share(share, text, sizeof(text)));
+	for (size_t i = 0; i < document_count(mounts); i++) {
+		snprintf(text, sizeof(text), "not in it, being another file system: %s",
+			document_show(document_at(mounts, i), NULL, path, sizeof(path)));
+		print_field("", terminal_filter_text(text, shown, sizeof(shown)));
+	}
+}
+
 static void print_shares(const struct document *status)
 {
 	const struct document *workspace = document_child(status, "workspace"),
 			      *shares = document_child(status, "shares");
-	char text[STATUS_TEXT_MAX];
 
 	if (workspace)
-		print_field("workspace", status_share(workspace, text, sizeof(text)));
+		print_share("workspace", workspace);
 	for (size_t i = 0; i < document_count(shares); i++)
-		print_field("share", status_share(document_at(shares, i), text, sizeof(text)));
+		print_share("share", document_at(shares, i));
 }
 
 /* S4: which files a share did not let the guest change, and the way out. */

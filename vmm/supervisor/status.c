@@ -13,6 +13,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/jail/jail.h"
 #include "vmm/supervisor/control.h"
+#include "vmm/supervisor/mounts.h"
 
 #define STATUS_WAIT_MS	  1000
 #define HEARTBEAT_LATE_MS 20000
@@ -80,8 +81,9 @@ static json_t *isolation(const struct record *record)
 
 static json_t *share(const struct spec_share *share)
 {
-	return json_pack("{s:s, s:s, s:b, s:b}", "host", share->host, "guest", share->guest,
-		"readonly", share->readonly, "trust_hardlinks", share->trust_hardlinks);
+	return json_pack("{s:s, s:s, s:b, s:b, s:o}", "host", share->host, "guest", share->guest,
+		"readonly", share->readonly, "trust_hardlinks", share->trust_hardlinks,
+		"not_entered", mounts_below(share->host));
 }
 
 static json_t *shares(const struct spec *spec)
