@@ -11,7 +11,7 @@
 #define POLICY_EXPLAIN_TEXT_MAX 640
 #define POLICY_EXPLAIN_PATH_MAX                                                                    \
 	320 /* a longer path is cut in texts, and no command offered for it */
-#define POLICY_DENIAL_JSON_MAX 4096
+#define POLICY_DENIAL_JSON_MAX 8192
 
 struct policy_explanation {
 	enum policy_verdict verdict;

@@ -34,7 +34,7 @@ ALSO = {
 
 # third-party header (regular expression) -> the only files or folders that may include it
 LIBRARY = {
-    r"jansson\.h": ["vmm/supervisor", "vmm/sandboxctl", "policy", "images"],
+    r"jansson\.h": ["vmm/supervisor", "vmm/sandboxctl", "policy/reader.c", "images"],
     r"glib(/|\.h)|gio/": ["vmm/supervisor", "vmm/sandboxctl"],
     r"openssl/": ["images", "vmm/supervisor", "vsock-proxy/ca.c", "vsock-proxy/tls_client.c", "vsock-proxy/tls_server.c", "vsock-proxy/tls_session.c"],
     r"seccomp\.h": ["vmm/jail"],
@@ -43,6 +43,7 @@ LIBRARY = {
     r"(lzma|zstd|zlib|lz4|lz4frame)\.h": ["images/kernel", "images"],
     r"libvirt/|guestfs\.h|netlink/": [],
     r"ares\.h": ["vsock-proxy/resolver.c"],
+    r"libpsl\.h": ["policy/match.c"],
     r"cmocka\.h": ["tests"],
 }
 
