@@ -153,6 +153,12 @@ void accounts_hosts(struct bytes_writer *w, const struct protocol_welcome *welco
 	put_line(w, "::1\tlocalhost ip6-localhost ip6-loopback\n");
 }
 
+void accounts_resolv_conf(struct bytes_writer *w, const struct protocol_welcome *welcome)
+{
+	if (welcome->flags & PROTOCOL_WELCOME_EGRESS)
+		put_line(w, "nameserver 127.0.0.1\nnameserver ::1\n");
+}
+
 void accounts_sudoers(struct bytes_writer *w, const struct protocol_welcome *welcome)
 {
 	put_line(w, "Defaults\tenv_reset, !requiretty\n");
@@ -280,7 +286,7 @@ static void place_names(struct placing *p, const struct protocol_welcome *welcom
 	place_text(p, "hosts", 0644, accounts_hosts, welcome);
 	snprintf(line, sizeof(line), "%s\n", welcome->hostname);
 	place_etc(p, "hostname", line, strlen(line), 0644);
-	place_etc(p, "resolv.conf", "", 0, 0644);
+	place_text(p, "resolv.conf", 0644, accounts_resolv_conf, welcome);
 	snprintf(line, sizeof(line), "%s:100000:65536\n", welcome->user);
 	place_etc(p, "subuid", line, strlen(line), 0644);
 	place_etc(p, "subgid", line, strlen(line), 0644);

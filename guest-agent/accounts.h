@@ -16,6 +16,8 @@ void accounts_group(struct bytes_writer *w, const struct protocol_welcome *welco
 void accounts_shadow(struct bytes_writer *w, const struct protocol_welcome *welcome);
 void accounts_gshadow(struct bytes_writer *w, const struct protocol_welcome *welcome);
 void accounts_hosts(struct bytes_writer *w, const struct protocol_welcome *welcome);
+/* The agent's own resolver where egress is offered, else nobody. */
+void accounts_resolv_conf(struct bytes_writer *w, const struct protocol_welcome *welcome);
 void accounts_sudoers(struct bytes_writer *w, const struct protocol_welcome *welcome);
 
 /*

@@ -240,7 +240,7 @@ int exec_child_start(const struct protocol_exec *request, const struct operation
 	plan->request = request;
 	plan->context = context;
 	plan->user = user;
-	environment_build(&plan->environment, user, context->env, request);
+	environment_build(&plan->environment, user, context->egress_env, context->env, request);
 	plan_program(plan);
 	r = fork_program(plan, &io, ret, failure);
 	if (r == 0)

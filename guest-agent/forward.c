@@ -12,21 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "guest-agent/egress/relay.h"
 #include "guest-agent/frame_io.h"
 #include "guest-agent/operation.h"
 #include "guest-agent/user.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
-
-#define FORWARD_BUFFER (64 << 10)
-
-struct half {
-	int from, to;
-	size_t len, done;
-	bool ended; /* from has; once all has left, to is shut for writing */
-	bool shut;
-	uint8_t data[FORWARD_BUFFER];
-};
 
 static int connect_to(const struct sockaddr *address, socklen_t len)
 {
@@ -57,48 +48,18 @@ static int connect_loopback(uint16_t port)
 	return r;
 }
 
-/* Moves what can be moved without waiting. Negative: the connection is broken. */
-static int move(struct half *h)
-{
-	ssize_t n;
-
-	if (h->len == 0 && !h->ended) {
-		n = recv(h->from, h->data, sizeof(h->data), MSG_DONTWAIT);
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			h->ended = true;
-		else if (n > 0)
-			h->len = (size_t)n;
-	}
-	if (h->done < h->len) {
-		n = send(h->to, h->data + h->done, h->len - h->done, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			h->done += (size_t)n;
-	}
-	if (h->done == h->len)
-		h->done = h->len = 0;
-	if (h->ended && !h->len && !h->shut) {
-		(void)shutdown(h->to, SHUT_WR);
-		h->shut = true;
-	}
-	return 0;
-}
-
-static short events_of(const struct half *reads, const struct half *writes)
+static short events_of(const struct relay_half *reads, const struct relay_half *writes)
 {
 	short events = 0;
 
-	if (!reads->ended && !reads->len)
+	if (relay_wants_in(reads))
 		events |= POLLIN;
-	if (writes->len)
+	if (relay_wants_out(writes))
 		events |= POLLOUT;
 	return events;
 }
 
-static void relay(struct half *there, struct half *back)
+static void relay(struct relay_half *there, struct relay_half *back)
 {
 	while (!there->shut || !back->shut) {
 		struct pollfd fds[2] = {
@@ -112,7 +73,7 @@ static void relay(struct half *there, struct half *back)
 				fds[i].fd = -1;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return;
-		if (move(there) < 0 || move(back) < 0)
+		if (relay_move(there) < 0 || relay_move(back) < 0)
 			return;
 	}
 }
@@ -120,7 +81,7 @@ static void relay(struct half *there, struct half *back)
 void forward_run(
 	int sock, const struct protocol_forward *request, const struct operation_context *context)
 {
-	_cleanup_free_ struct half *halves = calloc(2, sizeof(*halves));
+	_cleanup_free_ struct relay_half *halves = calloc(2, sizeof(*halves));
 	_cleanup_close_ int target = -1;
 	uint8_t frame[STREAM_FIXED_MAX];
 	struct user user;

@@ -5,7 +5,7 @@
  * Theory of operation. Set-up runs straight through, and what it cannot do without ends the machine (REFUSED, a line in
  * the kernel's log, power off). Then one loop: the host's control messages, new operation streams (each forked into
  * a worker at once, workers.h), the dead (all of them: PID 1 inherits every orphan), the workers' audit records, the
- * kernel's log, a heartbeat. PID 1 parses the control stream only and never waits for anybody.
+ * kernel's log, a heartbeat; a process for what the workload wants to reach (outward.h). PID 1 parses the control stream only and never waits for anybody.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +24,7 @@
 #include "guest-agent/health.h"
 #include "guest-agent/modules.h"
 #include "guest-agent/mounts.h"
+#include "guest-agent/outward.h"
 #include "guest-agent/root.h"
 #include "guest-agent/shutdown.h"
 #include "guest-agent/system.h"
@@ -51,6 +52,7 @@ struct agent {
 	struct loop *loop;
 	struct loop_source *control_source;
 	struct loop_source *heartbeat;
+	struct outward outward;
 };
 
 static struct agent the_agent = {
@@ -138,7 +140,8 @@ static void on_signal(void *data, uint32_t events)
 	switch (info.ssi_signo) {
 	case SIGCHLD:
 		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-			workers_note_dead(&a->workers, pid);
+			if (!outward_note_dead(&a->outward, pid))
+				workers_note_dead(&a->workers, pid);
 		return;
 	case SIGINT: /* ctrl-alt-del */
 		end_guest(a, PROTOCOL_SHUTDOWN_REBOOT, true);
@@ -342,6 +345,8 @@ static void load_later_modules(struct agent *a)
 		return;
 	pid = fork();
 	if (pid == 0) {
+		if (!a->outward.offered)
+			(void)modules_load(a->modules_fd, MODULES_EGRESS);
 		(void)modules_load(a->modules_fd, "later");
 		(void)chmod("/dev/fuse", 0666);
 		(void)chmod("/dev/net/tun", 0666);
@@ -368,11 +373,14 @@ static int set_up(struct agent *a, enum protocol_stage *stage, struct err *err)
 	r = root_build(&a->welcome, &a->degraded, stage, err);
 	if (r < 0)
 		return r;
+	a->degraded |= outward_set_up(&a->outward, &a->welcome, a->modules_fd);
 	*stage = PROTOCOL_STAGE_LISTEN;
 	r = workers_listen(&a->workers, err);
 	if (r == 0)
 		r = open_audit(a, err);
-	return r < 0 ? r : make_loop(a, err);
+	if (r == 0)
+		r = make_loop(a, err);
+	return r < 0 ? r : outward_start(&a->outward, a->loop);
 }
 
 int main(void)

@@ -2,12 +2,20 @@
 #pragma once
 /*
  * The modules that the initramfs brings: /modules/order holds file names, one a line, in the order to insert them; what it
- * names is needed before READY, what /modules/later names can wait. Made by images/initramfs/build.
+ * names is needed before READY, what /modules/later names can wait. What /modules/egress names is for transparent capture:
+ * needed before READY where the host offers egress, else it can wait as well. Made by images/initramfs/build.
+ */
+#pragma once
+/*
+ * The modules that the initramfs brings: /modules/order holds file names, one a line, in the order to insert them; what it
+ * names is needed before READY, what /modules/later names can wait, what /modules/egress names
+ * is for transparent capture: needed before READY where the host offers egress, else it can wait too. Made by images/initramfs/build.
  */
 #include <stdbool.h>
 #include <stddef.h>
 
 #define MODULES_FOLDER	 "/modules"
+#define MODULES_EGRESS	 "egress"
 #define MODULES_LIST_MAX (64u << 10)
 #define MODULE_NAME_MAX	 128
 

@@ -13,7 +13,8 @@
 struct operation_context {
 	const char *user; /* WELCOME's */
 	const char *folder; /* the same; "" means the user's home */
-	const char *const *env; /* ends with NULL */
+	const char *const *env; /* the same; ends with NULL */
+	const char *const *egress_env; /* environment_egress()'s */
 	uint32_t serial; /* of this stream */
 	int audit_fd; /* datagrams to PID 1, or -1 */
 };

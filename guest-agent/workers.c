@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <linux/vm_sockets.h>
 
+#include "guest-agent/environment.h"
 #include "guest-agent/frame_io.h"
 #include "guest-agent/system.h"
 #include "vmm/base/cleanup.h"
@@ -32,6 +33,7 @@ static void worker_main(struct workers *w, int sock)
 		.user = w->welcome->user,
 		.folder = w->welcome->folder,
 		.env = w->welcome->env,
+		.egress_env = environment_egress(w->welcome),
 		.serial = w->serial,
 	};
 	sigset_t none;

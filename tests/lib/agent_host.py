@@ -41,8 +41,8 @@ def file(path, content, mode=0o644, uid=0, gid=0):
 
 
 def welcome(mounts=(), files=(), env=(), root=1, instance="test-1", hostname="testbox", folder="/workspace", time_ns=0,
-            sudo=True, seed=b""):
-    return (struct.pack("<QIIIB", time_ns, 1000, 1000, int(sudo), root) + text(instance) + text(hostname)
+            sudo=True, seed=b"", egress=False):
+    return (struct.pack("<QIIIB", time_ns, 1000, 1000, sudo | egress << 1, root) + text(instance) + text(hostname)
             + text("sandbox") + text(folder) + struct.pack("<H", len(seed)) + seed
             + struct.pack("<H", len(mounts)) + b"".join(mounts) + struct.pack("<H", len(files)) + b"".join(files)
             + words(env))

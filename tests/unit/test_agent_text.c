@@ -5,15 +5,22 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "guest-agent/accounts.h"
 #include "guest-agent/environment.h"
 #include "guest-agent/health.h"
 #include "guest-agent/modules.h"
 #include "guest-agent/mounts.h"
+#include "guest-agent/place.h"
+#include "guest-agent/trust.h"
 #include "guest-agent/user.h"
 #include "vmm/base/array.h"
+#include "vmm/base/fdio.h"
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/bash\n"
 			     "broken line\n"
@@ -71,7 +78,7 @@ static void test_environment(void **state)
 
 	(void)state;
 	request = (struct protocol_exec){ .env_count = 3, .env = { "B=3", "C=", "AB=x" } };
-	environment_build(&env, &user, welcome_env, &request);
+	environment_build(&env, &user, NULL, welcome_env, &request);
 	assert_string_equal(environment_get(&env, "HOME"), "/h");
 	assert_string_equal(environment_get(&env, "LOGNAME"), "u");
 	assert_string_equal(environment_get(&env, "A"), "1");
@@ -81,12 +88,102 @@ static void test_environment(void **state)
 	assert_null(environment_get(&env, "TERM"));
 	assert_null(env.list[env.count]);
 	request.flags = PROTOCOL_EXEC_TTY;
-	environment_build(&env, &user, welcome_env, &request);
+	environment_build(&env, &user, NULL, welcome_env, &request);
 	assert_string_equal(environment_get(&env, "TERM"), "xterm");
 	request.flags = PROTOCOL_EXEC_CLEAN_ENV;
-	environment_build(&env, &user, welcome_env, &request);
+	environment_build(&env, &user, NULL, welcome_env, &request);
 	assert_int_equal(env.count, 3);
 	assert_null(environment_get(&env, "HOME"));
+}
+
+/* Where the host offers no egress nothing of it is there; where it does, WELCOME's and the request's own words still win. */
+static void test_egress_environment(void **state)
+{
+	static struct environment env;
+	static struct protocol_exec request;
+	static struct protocol_welcome welcome;
+	static const char *const welcome_env[] = { "http_proxy=mine", NULL };
+	struct user user = { .name = "u", .home = "/h", .shell = "/s" };
+
+	(void)state;
+	assert_null(environment_egress(&welcome));
+	welcome.flags = PROTOCOL_WELCOME_EGRESS;
+	environment_build(&env, &user, environment_egress(&welcome), NULL, &request);
+	assert_string_equal(environment_get(&env, "https_proxy"), "http://127.0.0.1:3128");
+	assert_string_equal(environment_get(&env, "NO_PROXY"), "localhost,127.0.0.1,::1");
+	assert_null(environment_get(&env, "SSL_CERT_FILE"));
+	assert_null(environment_get(&env, "npm_config_cafile"));
+	welcome.file_count = 1;
+	welcome.file[0] = (struct protocol_file){ .path = PROTOCOL_CA_PATH };
+	environment_build(&env, &user, environment_egress(&welcome), welcome_env, &request);
+	assert_string_equal(environment_get(&env, "NODE_EXTRA_CA_CERTS"), PROTOCOL_CA_PATH);
+	assert_string_equal(environment_get(&env, "SSL_CERT_FILE"), TRUST_BUNDLE_PATH);
+	assert_string_equal(environment_get(&env, "npm_config_cafile"), TRUST_BUNDLE_PATH);
+	assert_string_equal(environment_get(&env, "http_proxy"), "mine");
+	request.flags = PROTOCOL_EXEC_CLEAN_ENV;
+	environment_build(&env, &user, environment_egress(&welcome), NULL, &request);
+	assert_int_equal(env.count, 0);
+}
+
+static void write_text(const char *root, const char *name, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	assert_int_equal(place_file(path, text, strlen(text), 0644, getuid(), getgid()), 0);
+}
+
+static void expect_text(const char *root, const char *name, const char *text)
+{
+	char path[256];
+	char *got = NULL;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	assert_int_equal(fdio_read_file(AT_FDCWD, path, 4096, &got, &len), 0);
+	assert_string_equal(got, text);
+	free(got);
+}
+
+static void test_trust(void **state)
+{
+	static struct protocol_welcome welcome;
+	char root[] = "/tmp/test-trust-XXXXXX", command[64], out[8];
+
+	(void)state;
+	assert_int_equal(trust_join("a", 1, "b\n", 2, out, sizeof(out)), 4);
+	assert_memory_equal(out, "a\nb\n", 4);
+	assert_int_equal(trust_join("", 0, "b", 1, out, sizeof(out)), 2);
+	assert_int_equal(trust_join("aaaa", 4, "bbbb", 4, out, sizeof(out)), 0);
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(trust_place(root, &welcome), 0); /* no CA: nothing */
+	welcome.file_count = 1;
+	welcome.file[0] = (struct protocol_file){
+		.path = PROTOCOL_CA_PATH, .content = "CA\n", .content_len = 3
+	};
+	write_text(root, "/etc/ssl/certs/ca-certificates.crt", "ROOTS");
+	if (getuid() == 0) {
+		assert_int_equal(trust_place(root, &welcome), 0);
+		expect_text(root, TRUST_BUNDLE_PATH, "ROOTS\nCA\n");
+		expect_text(root, "/etc/ssl/certs/ca-certificates.crt", "ROOTS\nCA\n");
+		expect_text(root, "/usr/local/share/ca-certificates/sandbox.crt", "CA\n");
+	}
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	assert_int_equal(system(command), 0);
+}
+
+static void test_resolv_conf(void **state)
+{
+	static struct protocol_welcome welcome;
+	char text[64] = {};
+	struct bytes_writer w = bytes_writer(text, sizeof(text) - 1);
+
+	(void)state;
+	accounts_resolv_conf(&w, &welcome);
+	assert_int_equal(w.offset, 0);
+	welcome.flags = PROTOCOL_WELCOME_EGRESS;
+	accounts_resolv_conf(&w, &welcome);
+	assert_string_equal(text, "nameserver 127.0.0.1\nnameserver ::1\n");
 }
 
 static void test_modules(void **state)
@@ -227,6 +324,9 @@ int main(void)
 		cmocka_unit_test(test_user_find),
 		cmocka_unit_test(test_user_groups),
 		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_egress_environment),
+		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_resolv_conf),
 		cmocka_unit_test(test_modules),
 		cmocka_unit_test(test_share_options),
 		cmocka_unit_test(test_overlay_options),

@@ -29,6 +29,8 @@ make_package() {
 	echo net | xz >"$tree/kernel/net/9pnet.ko.xz"
 	echo over >"$tree/kernel/net/overlay.ko"
 	echo fuse >"$tree/kernel/net/fuse.ko"
+	echo redir >"$tree/kernel/net/nft_redir.ko"
+	echo tables >"$tree/kernel/net/nf_tables.ko"
 	echo 'kernel/drivers/virtio/virtio_mmio.ko' >"$tree/modules.builtin"
 	cat >"$root/DEBIAN/control" <<-CONTROL
 		Package: linux-image-$release
@@ -63,7 +65,9 @@ make_package_manager() {
 			kernel/net/9pnet.ko.xz:
 			kernel/net/9p.ko: kernel/net/9pnet.ko.xz
 			kernel/net/overlay.ko:
-			kernel/net/fuse.ko:
+			kernel/net/fuse.ko: kernel/net/nf_tables.ko
+			kernel/net/nf_tables.ko:
+			kernel/net/nft_redir.ko: kernel/net/nf_tables.ko
 		DEP
 	STUB
 	chmod +x "$work"/bin/*
@@ -130,6 +134,7 @@ test_initramfs() {
 	first=$("$images/initramfs/build" --kernel debian-6.1-generic --agent "$work/agent")
 	check "init is the agent" same "$(inside "$first" init)" agent
 	check "modules follow what they need" same "$(inside "$first" modules/order)" $'9pnet.ko\n9p.ko\noverlay.ko'
+	check "what captures has its own list" same "$(inside "$first" modules/egress)" $'nf_tables.ko\nnft_redir.ko'
 	check "the others wait" same "$(inside "$first" modules/later)" fuse.ko
 	check "compressed modules are unpacked" same "$(inside "$first" modules/9pnet.ko)" net
 	check "missing ones are told" grep -qx ext4 "$(dirname "$first")/missing"

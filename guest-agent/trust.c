@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest-agent/trust.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-agent/place.h"
+#include "vmm/base/array.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/fdio.h"
+
+#define LOCAL_PATH "/usr/local/share/ca-certificates/sandbox.crt"
+
+/* Debian's, Fedora's, Alpine's. */
+static const char *const stores[] = { "/etc/ssl/certs/ca-certificates.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem" };
+
+const struct protocol_file *trust_find(const struct protocol_welcome *welcome)
+{
+	for (uint16_t i = 0; i < welcome->file_count; i++)
+		if (!strcmp(welcome->file[i].path, PROTOCOL_CA_PATH))
+			return &welcome->file[i];
+	return NULL;
+}
+
+static void put_part(struct bytes_writer *w, const void *text, size_t len)
+{
+	bytes_put(w, text, len);
+	if (len && ((const char *)text)[len - 1] != '\n')
+		bytes_put(w, "\n", 1);
+}
+
+size_t trust_join(
+	const void *roots, size_t roots_len, const void *ca, size_t ca_len, char *out, size_t size)
+{
+	struct bytes_writer w = bytes_writer(out, size);
+
+	put_part(&w, roots, roots_len);
+	put_part(&w, ca, ca_len);
+	return w.failed ? 0 : w.offset;
+}
+
+static int place_text(const char *root, const char *name, const void *text, size_t len)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	return place_file(path, text, len, 0444, 0, 0);
+}
+
+/* The first store that is there; its place in the list, or the list's length. */
+static size_t read_store(const char *root, char **ret_text, size_t *ret_len)
+{
+	char path[PATH_MAX];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(stores); i++) {
+		snprintf(path, sizeof(path), "%s%s", root, stores[i]);
+		if (fdio_read_file(AT_FDCWD, path, TRUST_BUNDLE_MAX, ret_text, ret_len) == 0)
+			break;
+	}
+	return i;
+}
+
+int trust_place(const char *root, const struct protocol_welcome *welcome)
+{
+	const struct protocol_file *ca = trust_find(welcome);
+	_cleanup_free_ char *roots = NULL, *bundle = NULL;
+	size_t roots_len = 0, size, len, store;
+	int r;
+
+	if (!ca)
+		return 0;
+	store = read_store(root, &roots, &roots_len);
+	size = roots_len + ca->content_len + 2;
+	bundle = malloc(size);
+	len = bundle ? trust_join(roots, roots_len, ca->content, ca->content_len, bundle, size) : 0;
+	if (!len)
+		return -ENOMEM;
+	r = place_text(root, TRUST_BUNDLE_PATH, bundle, len);
+	if (r == 0)
+		r = place_text(root, LOCAL_PATH, ca->content, ca->content_len);
+	if (r == 0 && store < ARRAY_SIZE(stores))
+		r = place_text(root, stores[store], bundle, len);
+	return r;
+}
