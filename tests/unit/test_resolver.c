@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names to addresses, against a name server of the test's own on loopback. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,141 +8,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/lib/name_server.h"
 #include "vmm/base/array.h"
 #include "vsock-proxy/resolver.h"
 
-#define PACKET_MAX 512
-#define TYPE_A	   1
-#define TYPE_AAAA  28
-
-struct record {
-	const char *name; /* as asked, in lower case; NULL ends the table */
-	uint16_t type;
-	const char *address;
-	uint32_t ttl;
-};
-
 struct fixture {
 	struct loop *loop;
-	struct loop_source *source;
-	int fd;
+	struct name_server server;
 	struct resolver *resolver;
-	const struct record *records;
-	bool silent;
-	unsigned int questions;
-	char last_name[256];
 	/* what was told */
 	unsigned int told;
 	struct resolver_answer answer;
 };
 
-static const struct record records[] = {
-	{ "one.example", TYPE_A, "192.0.2.1", 60 },
-	{ "one.example", TYPE_AAAA, "2001:db8::1", 60 },
-	{ "brief.example", TYPE_A, "192.0.2.2", 0 },
-	{ "mapped.example", TYPE_AAAA, "::ffff:127.0.0.1", 60 },
-	{ "many.example", TYPE_A, NULL, 60 },
+static const struct name_record records[] = {
+	{ "one.example", NAME_SERVER_A, "192.0.2.1", 60 },
+	{ "one.example", NAME_SERVER_AAAA, "2001:db8::1", 60 },
+	{ "brief.example", NAME_SERVER_A, "192.0.2.2", 0 },
+	{ "mapped.example", NAME_SERVER_AAAA, "::ffff:127.0.0.1", 60 },
+	{ "many.example", NAME_SERVER_A, NULL, 60 },
 	{ NULL, 0, NULL, 0 },
 };
-
-/* The question's name in dots; where its type is. */
-static size_t read_name(const uint8_t *packet, size_t len, char out[static 256])
-{
-	size_t at = 12, used = 0;
-
-	while (at < len && packet[at] && used + packet[at] + 1 < 255) {
-		memcpy(out + used, packet + at + 1, packet[at]);
-		used += packet[at];
-		out[used++] = '.';
-		at += packet[at] + 1u;
-	}
-	out[used ? used - 1 : 0] = '\0';
-	return at + 1;
-}
-
-static size_t put_record(
-	uint8_t *packet, size_t at, uint16_t type, const char *address, uint32_t ttl)
-{
-	size_t len = type == TYPE_A ? 4 : 16;
-
-	memcpy(packet + at,
-		(uint8_t[]){ 0xc0, 12, 0, (uint8_t)type, 0, 1, (uint8_t)(ttl >> 24),
-			(uint8_t)(ttl >> 16), (uint8_t)(ttl >> 8), (uint8_t)ttl, 0, (uint8_t)len },
-		12);
-	assert_int_equal(
-		inet_pton(type == TYPE_A ? AF_INET : AF_INET6, address, packet + at + 12), 1);
-	return at + 12 + len;
-}
-
-/* 20 addresses: more than are taken, fewer than a packet holds. */
-static size_t put_many(uint8_t *packet, size_t at, uint16_t *count)
-{
-	for (int i = 0; i < 20; i++) {
-		char text[32];
-
-		snprintf(text, sizeof(text), "192.0.2.%d", i + 100);
-		at = put_record(packet, at, TYPE_A, text, 60);
-		++*count;
-	}
-	return at;
-}
-
-static void serve(void *data, uint32_t events)
-{
-	struct fixture *f = data;
-	struct sockaddr_in from;
-	socklen_t from_len = sizeof(from);
-	uint8_t packet[PACKET_MAX];
-	ssize_t n = recvfrom(f->fd, packet, sizeof(packet), 0, (struct sockaddr *)&from, &from_len);
-	uint16_t type, count = 0;
-	bool known = false;
-	size_t at;
-
-	(void)events;
-	assert_true(n > 16);
-	f->questions++;
-	at = read_name(packet, (size_t)n, f->last_name);
-	type = (uint16_t)(packet[at] << 8 | packet[at + 1]);
-	at += 4;
-	if (f->silent)
-		return;
-	for (const struct record *r = f->records; r->name; r++) {
-		if (strcmp(r->name, f->last_name) != 0)
-			continue;
-		known = true;
-		if (r->type == type && !r->address)
-			at = put_many(packet, at, &count);
-		else if (r->type == type && ++count)
-			at = put_record(packet, at, type, r->address, r->ttl);
-	}
-	packet[2] = 0x84 | (packet[2] & 1);
-	packet[3] = known ? 0x80 : 0x83;
-	packet[6] = (uint8_t)(count >> 8);
-	packet[7] = (uint8_t)count;
-	memset(packet + 8, 0, 4);
-	sendto(f->fd, packet, at, 0, (struct sockaddr *)&from, from_len);
-}
 
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(address);
-	char servers[64];
 
 	assert_int_equal(loop_create(&f->loop), 0);
-	f->records = records;
-	f->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(f->fd, (struct sockaddr *)&address, len), 0);
-	getsockname(f->fd, (struct sockaddr *)&address, &len);
-	assert_int_equal(loop_add_fd(f->loop, f->fd, EPOLLIN, serve, f, &f->source), 0);
-	snprintf(servers, sizeof(servers), "127.0.0.1:%u", ntohs(address.sin_port));
-	assert_int_equal(resolver_create(f->loop, servers, &f->resolver, NULL), 0);
+	name_server_init(&f->server, f->loop, records);
+	assert_int_equal(resolver_create(f->loop, f->server.servers, &f->resolver, NULL), 0);
 	*state = f;
 	return 0;
 }
@@ -153,8 +48,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	resolver_destroy(f->resolver);
-	loop_remove(f->source);
-	close(f->fd);
+	name_server_finish(&f->server);
 	loop_destroy(f->loop);
 	free(f);
 	return 0;
@@ -210,7 +104,7 @@ static void test_both_families(void **state)
 	assert_int_equal(resolve(f, "One.Example."), 0);
 	assert_int_equal(f->answer.count, 2);
 	assert_true(has(f, "192.0.2.1") && has(f, "2001:db8::1"));
-	assert_string_equal(f->last_name, "one.example");
+	assert_string_equal(f->server.last_name, "one.example");
 }
 
 static void test_known_as_long_as_its_ttl(void **state)
@@ -219,14 +113,14 @@ static void test_known_as_long_as_its_ttl(void **state)
 	unsigned int questions;
 
 	assert_int_equal(resolve(f, "one.example"), 0);
-	questions = f->questions;
+	questions = f->server.questions;
 	assert_int_equal(resolve(f, "one.example"), 0);
-	assert_int_equal(f->questions, questions);
+	assert_int_equal(f->server.questions, questions);
 	assert_int_equal(f->answer.count, 2);
 	assert_int_equal(resolve(f, "brief.example"), 0);
-	questions = f->questions;
+	questions = f->server.questions;
 	assert_int_equal(resolve(f, "brief.example"), 0);
-	assert_true(f->questions > questions);
+	assert_true(f->server.questions > questions);
 }
 
 static void test_no_such_name(void **state)
@@ -236,9 +130,9 @@ static void test_no_such_name(void **state)
 
 	assert_int_equal(resolve(f, "nowhere.example"), -ENOENT);
 	assert_int_equal(f->answer.count, 0);
-	questions = f->questions;
+	questions = f->server.questions;
 	assert_int_equal(resolve(f, "nowhere.example"), -ENOENT);
-	assert_int_equal(f->questions, questions);
+	assert_int_equal(f->server.questions, questions);
 }
 
 /* A v4-mapped answer is judged as the IPv4 address it is (E6). */
@@ -268,7 +162,7 @@ static void test_an_address_is_not_asked_for(void **state)
 	assert_true(has(f, "192.0.2.77"));
 	assert_int_equal(resolve(f, "2001:db8::5"), 0);
 	assert_true(has(f, "2001:db8::5"));
-	assert_int_equal(f->questions, 0);
+	assert_int_equal(f->server.questions, 0);
 }
 
 /* However many wait, one question a family; one that gave up is not told. */
@@ -285,7 +179,7 @@ static void test_many_wait_for_one_answer(void **state)
 		loop_run_once(f->loop, 10);
 	loop_run_once(f->loop, 10);
 	assert_int_equal(f->told, 19);
-	assert_int_equal(f->questions, 2);
+	assert_int_equal(f->server.questions, 2);
 }
 
 static void test_waits_are_capped(void **state)
@@ -294,7 +188,7 @@ static void test_waits_are_capped(void **state)
 	struct resolver_query *query;
 	char name[32];
 
-	f->silent = true;
+	f->server.silent = true;
 	for (int i = 0; i < RESOLVER_NAMES_MAX; i++) {
 		snprintf(name, sizeof(name), "n%d.example", i);
 		assert_int_equal(ask(f, name, &query), 0);
@@ -309,9 +203,9 @@ static void test_a_silent_server(void **state)
 {
 	struct fixture *f = *state;
 
-	f->silent = true;
+	f->server.silent = true;
 	assert_int_equal(resolve(f, "one.example"), -EIO);
-	f->silent = false;
+	f->server.silent = false;
 	assert_int_equal(resolve(f, "one.example"), 0); /* a failure is not remembered */
 }
 
