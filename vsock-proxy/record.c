@@ -5,6 +5,7 @@
 
 #include "policy/path.h"
 #include "vmm/base/array.h"
+#include "vsock-proxy/fields.h"
 
 enum { BIT_SECURE = 1, BIT_WEBSOCKET = 2, BIT_ENCODED_SLASH = 4, BIT_QUERY = 8, BITS = 15 };
 
@@ -26,55 +27,15 @@ static const struct {
 	{ RECORD_RESET, RECORD_FROM_PROXY | RECORD_FROM_INJECTOR, 1, 1 },
 };
 
-/* -- what may stand where: RFC 9110, sections 5.1, 5.5, 5.6.2 -- */
-
-static bool is_token_byte(unsigned char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static bool is_token(const char *text, size_t max)
-{
-	size_t len = strnlen(text, max + 1);
-
-	for (size_t i = 0; i < len; i++)
-		if (!is_token_byte((unsigned char)text[i]))
-			return false;
-	return len > 0 && len <= max;
-}
-
-static bool is_field_name(const char *text)
-{
-	for (const char *p = text; *p; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			return false;
-	return is_token(text, RECORD_NAME_MAX);
-}
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static bool is_field_value(const char *text)
-{
-	size_t len = strnlen(text, RECORD_FIELD_MAX + 1);
-
-	if (len > RECORD_FIELD_MAX || (len && (is_blank(text[0]) || is_blank(text[len - 1]))))
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f)
-			return false;
-	return true;
-}
+/* -- what may stand where -- */
 
 static bool fields_valid(const struct record_fields *fields)
 {
 	if (fields->count > RECORD_FIELDS_MAX)
 		return false;
 	for (size_t i = 0; i < fields->count; i++)
-		if (!is_field_name(fields->list[i].name) || !is_field_value(fields->list[i].value))
+		if (!field_name_valid(fields->list[i].name) ||
+			!field_value_valid(fields->list[i].value))
 			return false;
 	return true;
 }
@@ -103,7 +64,7 @@ static bool path_valid(const struct policy_request *request)
 
 static bool http_valid(const struct policy_request *request)
 {
-	return is_token(request->method, RECORD_METHOD_MAX) && path_valid(request) &&
+	return field_token_valid(request->method, RECORD_METHOD_MAX) && path_valid(request) &&
 	       (!request->query ||
 		       (strlen(request->query) <= POLICY_QUERY_MAX &&
 			       policy_query_valid(request->query, strlen(request->query))));
