@@ -8,16 +8,14 @@ import os
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import agent_host as host  # noqa: E402
+import pair  # noqa: E402
 
-CID = 78
-CONNECT, ACCEPTED, OPEN, OPENED = 1, 2, 4, 5
-CMDLINE = "quiet panic=-1 reboot=t 8250.nr_uarts=0"
+OPEN, OPENED = 4, 5
 MEMORY_MIB = 512
 SANDBOX = 1000
 
@@ -28,62 +26,16 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as f:
-        return [int(p) for p in f.read().split()]
-
-
-def welcome():
-    return host.welcome(root=0, folder="/", mounts=[host.mount("bench", "/bench", msize=512000)])
-
-
-class Qemu:
+class Qemu(pair.Qemu):
     def __init__(self, options, folder):
-        listener = host.vsock_listener()
-        self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-M", "microvm,acpi=off,pic=off,pit=off,rtc=off,isa-serial=off", "-enable-kvm", "-cpu", "host",
-             "-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-m", str(MEMORY_MIB), "-smp", "1", "-kernel",
-             options.kernel, "-initrd", options.initramfs, "-append", CMDLINE, "-device",
-             f"vhost-vsock-device,guest-cid={CID}", "-fsdev", f"local,id=bench,path={folder},security_model=mapped-xattr",
-             "-device", "virtio-9p-device,fsdev=bench,mount_tag=bench"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.pid = self.process.pid
-        listener.settimeout(300)
-        self.control = host.Control(listener.accept()[0], welcome())
-        listener.close()
-        self.control.wait([host.READY], 300)
-        self.guest = host.Guest(host.vsock_connector(CID))
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
+        super().__init__(options, folder, MEMORY_MIB)
+        self.guest = host.Guest(host.vsock_connector(pair.CID))
 
 
-class Ours:
+class Ours(pair.Ours):
     def __init__(self, options, folder):
-        self.broker, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        super().__init__(options, folder, MEMORY_MIB)
         self.number = 1
-        st = os.stat(folder)
-        files = [os.open("/dev/kvm", os.O_RDWR), os.open(options.kernel, os.O_RDONLY), os.open(options.initramfs, os.O_RDONLY),
-                 os.open("/tmp/console", os.O_RDWR | os.O_CREAT | os.O_TRUNC)]
-        self.process = subprocess.Popen(
-            [options.build + "/tests/bench/jail_run", "--", options.build + "/sandbox-vmm", "--name", "bench", "--cpus", "1",
-             "--memory-mib", str(MEMORY_MIB), "--kvm-fd", str(files[0]), "--kernel-fd", str(files[1]), "--initramfs-fd",
-             str(files[2]), "--console-fd", str(files[3]), "--vsock-fd", str(theirs.fileno()), "--cmdline-devices", "--cmdline",
-             CMDLINE, "--owner", f"{os.getuid()}:{os.getgid()}", "--share",
-             f"bench,rw,mapped,{st.st_dev}:{st.st_ino},{folder}"], env={}, stdin=subprocess.DEVNULL,
-            pass_fds=files + [theirs.fileno()])
-        theirs.close()
-        for f in files:
-            os.close(f)
-        self.broker.settimeout(300)
-        kind, _, _, number, port = struct.unpack("<BBHII", self.broker.recv(16)[:12])
-        assert (kind, port) == (CONNECT, host.PORT)
-        mine, guests = socket.socketpair()
-        socket.send_fds(self.broker, [struct.pack("<BBHIII", ACCEPTED, 0, 0, number, port, 0)], [guests.fileno()])
-        guests.close()
-        self.control = host.Control(mine, welcome())
-        self.control.wait([host.READY], 300)
-        self.pid = children(self.process.pid)[0]
         self.guest = host.Guest(self.connect)
 
     def connect(self):
@@ -94,10 +46,6 @@ class Ours:
         kind = self.broker.recv(16)[0]
         assert kind == OPENED, kind
         return mine
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
 
 
 def measure(machine, program, files, mib):

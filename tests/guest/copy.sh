@@ -94,15 +94,7 @@ rsync -a -e "ssh $plain" "$host:/tmp/rsync/" rsync.back/
 equal "rsync back" changed "$(tail -n1 rsync.back/file)"
 
 note "ssh -L, git over ssh"
-inside copy 'mkdir -p /tmp/www; echo over ssh >/tmp/www/x; cd /tmp/www; nohup python3 -m http.server 8000 --bind 127.0.0.1 >/tmp/http 2>&1 &'
-until_true 60 "the guest's server" inside copy 'curl -s http://127.0.0.1:8000/x'
-"$SANDBOXCTL" ssh -N -L 18085:127.0.0.1:8000 copy </dev/null >forward.said 2>&1 &
-forward=$!
-clean_up "kill $forward 2>/dev/null"
-until_true 60 "the forwarded port" eval "[ \"\$(curl -s -m 5 http://127.0.0.1:18085/x)\" = 'over ssh' ]"
-cat forward.said
-kill $forward
-wait $forward || true
+forwards copy 18085
 inside copy 'cd /tmp && git init -q -b main repo && cd repo && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m "made inside"'
 GIT_SSH_COMMAND="ssh $plain" git clone -q "$host:/tmp/repo" cloned 2>/dev/null
 equal "git clone over ssh" "made inside" "$(git -C cloned log --format=%s)"

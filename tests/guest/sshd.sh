@@ -39,13 +39,5 @@ rsync -a -e "ssh $plain" tree/ sshd:/tmp/rsync/
 equal "rsync" x "$(inside sshd 'cat /tmp/rsync/deep/file')"
 
 note "ssh -L"
-inside sshd 'mkdir -p /tmp/www; echo over ssh >/tmp/www/x; cd /tmp/www; nohup python3 -m http.server 8000 --bind 127.0.0.1 >/tmp/http 2>&1 &'
-until_true 60 "the guest's server" inside sshd 'curl -s http://127.0.0.1:8000/x'
-"$SANDBOXCTL" ssh -N -L 18086:127.0.0.1:8000 sshd </dev/null >forward.said 2>&1 &
-forward=$!
-clean_up "kill $forward 2>/dev/null"
-until_true 60 "the forwarded port" eval "[ \"\$(curl -s -m 5 http://127.0.0.1:18086/x)\" = 'over ssh' ]"
-cat forward.said
-kill $forward
-wait $forward || true
+forwards sshd 18086
 until_true 10 "no server is left when its client has gone" inside sshd '! pgrep -x sshd'

@@ -105,6 +105,20 @@ inside_root() {
 	ctl exec "$1" --user root -- sh -c "$2"
 }
 
+# forwards NAME PORT: `ssh -L` brings what a server inside says to this port of the host.
+forwards() {
+	local forward
+	inside "$1" 'mkdir -p /tmp/www; echo over ssh >/tmp/www/x; cd /tmp/www; nohup python3 -m http.server 8000 --bind 127.0.0.1 >/tmp/http 2>&1 &'
+	until_true 60 "the guest's server" inside "$1" 'curl -s http://127.0.0.1:8000/x'
+	"$SANDBOXCTL" ssh -N -L "$2:127.0.0.1:8000" "$1" </dev/null >forward.said 2>&1 &
+	forward=$!
+	clean_up "kill $forward 2>/dev/null"
+	until_true 60 "the forwarded port" eval "[ \"\$(curl -s -m 5 http://127.0.0.1:$2/x)\" = 'over ssh' ]"
+	cat forward.said
+	kill $forward
+	wait $forward || true
+}
+
 # plain TEXT FIELD: a number or a string without escapes from the JSON that sandboxctl prints. jq takes a fifth of a second in a
 # testbed to come up.
 plain() {
