@@ -151,6 +151,12 @@ test_initramfs() {
 	mkdir "$kernels/built-in"
 	second=$("$images/initramfs/build" --kernel built-in --agent "$work/agent")
 	check "a kernel without modules has an empty order" same "$(inside "$second" modules/order)" ""
+	first=$second
+	echo package >"$kernels/built-in/package"
+	mkdir "$work/no-modules"
+	second=$("$images/initramfs/build" --kernel built-in --agent "$work/agent")
+	check "all kernels without modules have one" same "$second $("$images/initramfs/build" --kernel "$work/no-modules" --agent "$work/agent")" \
+		"$first $first"
 }
 
 # Old files go, those used last stay.
