@@ -49,7 +49,7 @@ const char *policy_pattern_parse(
 
 	if (*suffix && !policy_host_parse(suffix, strlen(suffix), &host))
 		return why_no_host(text);
-	if (!*suffix && !pattern.any)
+	if (!*suffix && strcmp(text, "**") != 0)
 		return why_no_host(text);
 	if (*suffix && host.kind != POLICY_HOST_NAME)
 		return "puts a wildcard before an address; ranges go into \"cidr\"";
