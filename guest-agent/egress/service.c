@@ -119,7 +119,7 @@ static void take_hostname(struct service *service, const char *hostname)
 {
 	size_t at = 0;
 
-	for (; hostname[at] && at < SERVICE_HOSTNAME_MAX; at++)
+	for (; at < SERVICE_HOSTNAME_MAX && hostname[at]; at++)
 		service->hostname[at] =
 			(char)(hostname[at] >= 'A' && hostname[at] <= 'Z' ? hostname[at] - 'A' + 'a'
 									  : hostname[at]);
