@@ -12,7 +12,8 @@
 
 #define WORDS_TEXT_MAX 256
 
-static int fail(struct reader *r, const char *key, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static int fail(
+	struct reader *r, const char *key, const char *format, va_list arguments)
 {
 	char text[ERR_TEXT_MAX];
 	const char *dot = key && r->path_len ? "." : "";
