@@ -192,6 +192,12 @@ static void test_urls_refused(void **state)
 			fail_msg("%s", cases[i]);
 		assert_int_equal(request.port, 7);
 	}
+	/* Said for what it is: both would be refused as no host and no path, too. */
+	policy_request_of_url(NULL, "https://user:pw@example.com/", &url, &request, &err);
+	assert_non_null(strstr(err.text, "user"));
+	assert_null(strstr(err.text, "pw"));
+	policy_request_of_url(NULL, "https://example.com/#x", &url, &request, &err);
+	assert_non_null(strstr(err.text, "fragment"));
 	assert_int_equal(policy_request_of_url("G T", "https://example.com/", &url, &request, &err),
 		-EINVAL);
 	assert_int_equal(

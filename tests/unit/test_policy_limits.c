@@ -93,8 +93,9 @@ static void test_streams(void **state)
 	policy_stream_end(&other, &counters);
 	assert_false(begin(policy, "a.example.com", &counters, NOW, &second, &denial));
 	policy_stream_end(&first, &counters);
-	policy_stream_end(&first, &counters); /* once more is nothing */
 	assert_true(begin(policy, "a.example.com", &counters, NOW, &second, &denial));
+	policy_stream_end(
+		&first, &counters); /* once more is nothing: the second one's place is kept */
 	assert_false(begin(policy, "a.example.com", &counters, NOW, &first, &denial));
 }
 
@@ -116,8 +117,14 @@ static void test_bytes_per_day(void **state)
 	assert_false(
 		policy_stream_count(policy, &stream, &counters, UINT64_MAX, 0, NOW + 5, &denial));
 	assert_true(policy_stream_count(policy, &stream, &counters, 40, 0, NOW + 5, &denial));
-	/* Full: no stream begins until the day is over. */
+	/* Full: no stream begins until the day is over, whichever of the two it is. */
+	counters.slots[0].ingress_bytes = 0;
+	assert_false(begin(policy, "a.example.com", &counters, NOW + 6, &stream, &denial));
+	assert_denied(&denial, POLICY_LIMIT_EGRESS, "d", 100, NOW + 86400);
+	counters.slots[0].egress_bytes = 0;
+	counters.slots[0].ingress_bytes = 1000;
 	assert_false(begin(policy, "a.example.com", &counters, NOW + 86399, &stream, &denial));
+	assert_denied(&denial, POLICY_LIMIT_INGRESS, "d", 1000, NOW + 86400);
 	assert_true(begin(policy, "a.example.com", &counters, NOW + 86400, &stream, &denial));
 }
 
@@ -145,8 +152,8 @@ static void test_one_body_and_time(void **state)
 static void test_all_or_nothing(void **state)
 {
 	_cleanup_policy_ struct policy *policy = limited(
-		"{'id':'wide','requests_per_hour':100},{'id':'narrow','requests_per_hour':0},"
-		"{'id':'elsewhere','tier':'admin','requests_per_hour':0}");
+		"{'id':'wide','requests_per_hour':100},{'id':'elsewhere','tier':'admin','requests_per_hour':0},"
+		"{'id':'narrow','requests_per_hour':0}");
 	struct policy_counters counters = {};
 	struct policy_limit_denial denial = {};
 	struct policy_stream stream = { .slots = 77 };
@@ -185,8 +192,44 @@ static void test_restart(void **state)
 		assert_int_equal(policy_counters_decode(bytes, i, &after, &err), -EPROTO);
 	bytes[len] = 0;
 	assert_int_equal(policy_counters_decode(bytes, len + 1, &after, &err), -EPROTO);
+	bytes[3 + 2] = 'd'; /* "h" becomes the other's id: one counter twice */
+	assert_int_equal(policy_counters_decode(bytes, len, &after, &err), -EPROTO);
+	bytes[3 + 2] = 'h';
+	assert_int_equal(policy_counters_decode(bytes, len, &after, &err), 0);
 	bytes[0] = 2;
 	assert_int_equal(policy_counters_decode(bytes, len, &after, &err), -EPROTO);
+}
+
+/* A stream that lasts over midnight counts in the new day. */
+static void test_day_turns_within_a_stream(void **state)
+{
+	_cleanup_policy_ struct policy *policy = limited("{'id':'d','egress_bytes_per_day':10}");
+	struct policy_counters counters = {};
+	struct policy_limit_denial denial = {};
+	struct policy_stream stream;
+
+	(void)state;
+	assert_true(begin(policy, "a.example.com", &counters, NOW, &stream, &denial));
+	assert_true(policy_stream_count(policy, &stream, &counters, 10, 0, NOW, &denial));
+	assert_false(policy_stream_count(policy, &stream, &counters, 1, 0, NOW + 86399, &denial));
+	assert_true(policy_stream_count(policy, &stream, &counters, 10, 0, NOW + 86400, &denial));
+	assert_false(policy_stream_count(policy, &stream, &counters, 1, 0, NOW + 86401, &denial));
+}
+
+/* Counters are found by id: two layers can't have one. */
+static void test_ids_are_unique(void **state)
+{
+	static const char text[] = "{'version':1,'limits':[{'id':'x','streams_max':1}]}";
+	struct policy *policy = NULL;
+	struct err err = {};
+
+	(void)state;
+	assert_int_equal(
+		policy_case_try(&(struct policy_case){ .layers = { [POLICY_LAYER_USER] = text,
+							       [POLICY_LAYER_SYSTEM] = text } },
+			&policy, &err),
+		-EINVAL);
+	assert_non_null(strstr(err.text, "\"x\" is another document's limit"));
 }
 
 /* A reload: limits come and go, ids keep their counts, open streams stay counted where they were. */
@@ -239,6 +282,8 @@ int main(void)
 		cmocka_unit_test(test_one_body_and_time),
 		cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_day_turns_within_a_stream),
+		cmocka_unit_test(test_ids_are_unique),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_slots_are_reused),
 	};
