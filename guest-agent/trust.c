@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest-agent/trust.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "guest-agent/java_store.h"
 #include "guest-agent/place.h"
 #include "vmm/base/array.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 
-#define LOCAL_PATH "/usr/local/share/ca-certificates/sandbox.crt"
+#define JAVA_HOMES     "/usr/lib/jvm"
+#define JAVA_HOMES_MAX 64 /* entries looked at */
+#define LOCAL_PATH     "/usr/local/share/ca-certificates/sandbox.crt"
 
 /* Debian's, Fedora's, Alpine's. */
 static const char *const stores[] = { "/etc/ssl/certs/ca-certificates.crt",
@@ -67,6 +72,39 @@ static size_t read_store(const char *root, char **ret_text, size_t *ret_len)
 	return i;
 }
 
+static void place_where_file(const char *root, const char *name, const void *store, size_t len)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+		(void)place_text(root, name, store, len);
+}
+
+/* Links are left: what they lead to is Debian's, or a JDK's own. */
+static void place_java(const char *root, const char *bundle, size_t bundle_len)
+{
+	_cleanup_free_ uint8_t *store = malloc(JAVA_STORE_ROOM(bundle_len));
+	size_t len =
+		store ? java_store_make(bundle, bundle_len, store, JAVA_STORE_ROOM(bundle_len)) : 0;
+	_cleanup_closedir_ DIR *list = NULL;
+	struct dirent *entry;
+	char path[PATH_MAX];
+	int left = JAVA_HOMES_MAX;
+
+	if (!len)
+		return;
+	place_where_file(root, "/etc/ssl/certs/java/cacerts", store, len);
+	snprintf(path, sizeof(path), "%s" JAVA_HOMES, root);
+	list = opendir(path);
+	while (list && (entry = readdir(list)) != NULL && left-- > 0) {
+		snprintf(path, sizeof(path), JAVA_HOMES "/%s/lib/security/cacerts", entry->d_name);
+		if (entry->d_name[0] != '.' && entry->d_type != DT_LNK)
+			place_where_file(root, path, store, len);
+	}
+}
+
 int trust_place(const char *root, const struct protocol_welcome *welcome)
 {
 	const struct protocol_file *ca = trust_find(welcome);
@@ -87,5 +125,7 @@ int trust_place(const char *root, const struct protocol_welcome *welcome)
 		r = place_text(root, LOCAL_PATH, ca->content, ca->content_len);
 	if (r == 0 && store < ARRAY_SIZE(stores))
 		r = place_text(root, stores[store], bundle, len);
+	if (r == 0)
+		place_java(root, bundle, len);
 	return r;
 }

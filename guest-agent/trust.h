@@ -4,6 +4,7 @@
  * The sandbox's own CA beside the roots that the image has: for programs that read the variables of environment.h, in a
  * bundle under /run/sandbox; for those that read the system's store, and for root's (sudo drops the variables), in
  * the store's own bundle, and where update-ca-certificates(8) finds it again.
+ * Java's stores, where the image has Java, are made anew from the bundle (java_store.h): Debian's, and each JDK's own.
  * OpenSSL's store of single files goes by a hash that takes a certificate parser to compute: the host adds that file
  * (/etc/ssl/certs/HASH.0) to WELCOME's.
  */

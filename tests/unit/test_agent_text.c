@@ -148,6 +148,7 @@ static void expect_text(const char *root, const char *name, const char *text)
 static void test_trust(void **state)
 {
 	static struct protocol_welcome welcome;
+	static const char pem[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 	char root[] = "/tmp/test-trust-XXXXXX", command[64], out[8];
 
 	(void)state;
@@ -162,7 +163,19 @@ static void test_trust(void **state)
 		.path = PROTOCOL_CA_PATH, .content = "CA\n", .content_len = 3
 	};
 	write_text(root, "/etc/ssl/certs/ca-certificates.crt", "ROOTS");
+	write_text(root, "/usr/lib/jvm/a/lib/security/cacerts", "old");
 	if (getuid() == 0) {
+		assert_int_equal(trust_place(root, &welcome), 0);
+		expect_text(root, "/usr/lib/jvm/a/lib/security/cacerts",
+			"old"); /* no certificate to put there */
+		welcome.file[0].content = pem;
+		welcome.file[0].content_len = (uint32_t)strlen(pem);
+		assert_int_equal(trust_place(root, &welcome), 0);
+		expect_text(root, "/usr/lib/jvm/a/lib/security/cacerts",
+			"\xfe\xed\xfe\xed"); /* then a NUL */
+		write_text(root, "/etc/ssl/certs/ca-certificates.crt", "ROOTS");
+		welcome.file[0].content = "CA\n";
+		welcome.file[0].content_len = 3;
 		assert_int_equal(trust_place(root, &welcome), 0);
 		expect_text(root, TRUST_BUNDLE_PATH, "ROOTS\nCA\n");
 		expect_text(root, "/etc/ssl/certs/ca-certificates.crt", "ROOTS\nCA\n");
