@@ -44,6 +44,7 @@ LIBRARY = {
     r"libvirt/|guestfs\.h|netlink/": [],
     r"ares\.h": ["vsock-proxy/resolver.c"],
     r"libpsl\.h": ["policy/match.c"],
+    r"nghttp2/": ["vsock-proxy/h2.c"],
     r"cmocka\.h": ["tests"],
 }
 
