@@ -18,19 +18,12 @@
 #include <unistd.h>
 
 #include "guest-agent/protocol/stream.h"
+#include "tests/lib/fake_child.h"
 #include "vmm/base/array.h"
 #include "vmm/base/event.h"
 #include "vmm/base/fdio.h"
 #include "vmm/jail/jail.h"
 #include "vmm/link/control.h"
-
-static const char *option(int argc, char **argv, const char *name)
-{
-	for (int i = 1; i + 1 < argc; i++)
-		if (strcmp(argv[i], name) == 0)
-			return argv[i + 1];
-	return "";
-}
 
 static uint32_t sequence;
 
@@ -107,7 +100,7 @@ int main(int argc, char **argv)
 	sigset_t set;
 	char running;
 
-	alarm(60);
+	end_after_a_minute();
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);

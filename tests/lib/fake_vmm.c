@@ -13,16 +13,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "tests/lib/fake_child.h"
 #include "vmm/base/array.h"
 #include "vmm/base/event.h"
-
-static const char *option(int argc, char **argv, const char *name)
-{
-	for (int i = 1; i + 1 < argc; i++)
-		if (strcmp(argv[i], name) == 0)
-			return argv[i + 1];
-	return "";
-}
 
 static uint32_t sequence;
 
@@ -72,7 +65,7 @@ int main(int argc, char **argv)
 	struct pollfd fds[3];
 	sigset_t set;
 
-	alarm(60);
+	end_after_a_minute();
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
