@@ -139,6 +139,8 @@ static int sh(const char *line)
 	assert_int_equal(fdio_read_file(AT_FDCWD, err_path, OUTPUT_MAX, &text, &len), 0);
 	memcpy(t.err, text, len + 1);
 	free(text);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 125)
+		fprintf(stderr, "125 from %s: %s\n", line, t.err);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
