@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "guest-agent/java_store.h"
 #include "guest-agent/place.h"
@@ -17,6 +18,12 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 
+#define BEGIN	       "-----BEGIN CERTIFICATE-----"
+#define END	       "-----END CERTIFICATE-----"
+#define BROWSER	       "/usr/bin/chromium"
+#define BROWSER_POLICY "/etc/chromium/policies/managed/sandbox.json"
+#define POLICY_HEAD    "{\"CACertificates\":[\""
+#define POLICY_TAIL    "\"]}\n"
 #define JAVA_HOMES     "/usr/lib/jvm"
 #define JAVA_HOMES_MAX 64 /* entries looked at */
 #define LOCAL_PATH     "/usr/local/share/ca-certificates/sandbox.crt"
@@ -47,6 +54,33 @@ size_t trust_join(
 
 	put_part(&w, roots, roots_len);
 	put_part(&w, ca, ca_len);
+	return w.failed ? 0 : w.offset;
+}
+
+size_t trust_browser_policy(const char *ca, size_t ca_len, char *out, size_t size)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+	const char *from = memmem(ca, ca_len, BEGIN, strlen(BEGIN)), *to;
+	struct bytes_writer w = bytes_writer(out, size);
+	size_t start;
+
+	if (!from)
+		return 0;
+	from += strlen(BEGIN);
+	to = memmem(from, ca_len - (size_t)(from - ca), END, strlen(END));
+	bytes_put(&w, POLICY_HEAD, strlen(POLICY_HEAD));
+	start = w.offset;
+	for (; to && from < to; from++) {
+		if (*from == '\n' || *from == '\r')
+			continue;
+		if (!*from || !strchr(digits, *from))
+			return 0;
+		bytes_put(&w, from, 1);
+	}
+	if (w.offset == start)
+		return 0;
+	bytes_put(&w, POLICY_TAIL, strlen(POLICY_TAIL));
 	return w.failed ? 0 : w.offset;
 }
 
@@ -105,6 +139,16 @@ static void place_java(const char *root, const char *bundle, size_t bundle_len)
 	}
 }
 
+static void place_browser_policy(const char *root, const struct protocol_file *ca)
+{
+	char path[PATH_MAX], policy[PROTOCOL_CONTENT_MAX];
+	size_t len = trust_browser_policy(ca->content, ca->content_len, policy, sizeof(policy));
+
+	snprintf(path, sizeof(path), "%s" BROWSER, root);
+	if (len && access(path, X_OK) == 0)
+		(void)place_text(root, BROWSER_POLICY, policy, len);
+}
+
 int trust_place(const char *root, const struct protocol_welcome *welcome)
 {
 	const struct protocol_file *ca = trust_find(welcome);
@@ -127,5 +171,7 @@ int trust_place(const char *root, const struct protocol_welcome *welcome)
 		r = place_text(root, stores[store], bundle, len);
 	if (r == 0)
 		place_java(root, bundle, len);
+	if (r == 0)
+		place_browser_policy(root, ca);
 	return r;
 }

@@ -14,7 +14,7 @@
 static const char bundle[] =
 	"# a comment\n-----BEGIN CERTIFICATE-----\n"
 	"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v\nMDEyMzQ1Njc4OTo7PD0+P0BBQkNERQ==\n-----END CERTIFICATE-----\n"
-	"-----BEGIN CERTIFICATE-----\nno! base64\n-----END CERTIFICATE-----\n"
+	"-----BEGIN CERTIFICATE-----\nno! base64++A\n-----END CERTIFICATE-----\n"
 	"-----BEGIN CERTIFICATE-----\nMAH/eno=\n-----END CERTIFICATE-----\n"
 	"-----BEGIN CERTIFICATE-----\nAAAA";
 static const uint8_t golden[] = { 0xfe, 0xed, 0xfe, 0xed, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00,

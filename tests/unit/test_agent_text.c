@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest-agent/accounts.h"
@@ -145,6 +146,22 @@ static void expect_text(const char *root, const char *name, const char *text)
 	free(got);
 }
 
+static void expect_missing(const char *root, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void make_executable(const char *root, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	assert_int_equal(chmod(path, 0755), 0);
+}
+
 static void test_trust(void **state)
 {
 	static struct protocol_welcome welcome;
@@ -173,6 +190,12 @@ static void test_trust(void **state)
 		assert_int_equal(trust_place(root, &welcome), 0);
 		expect_text(root, "/usr/lib/jvm/a/lib/security/cacerts",
 			"\xfe\xed\xfe\xed"); /* then a NUL */
+		expect_missing(root, "/etc/chromium/policies/managed/sandbox.json");
+		write_text(root, "/usr/bin/chromium", "");
+		make_executable(root, "/usr/bin/chromium");
+		assert_int_equal(trust_place(root, &welcome), 0);
+		expect_text(root, "/etc/chromium/policies/managed/sandbox.json",
+			"{\"CACertificates\":[\"AAAA\"]}\n");
 		write_text(root, "/etc/ssl/certs/ca-certificates.crt", "ROOTS");
 		welcome.file[0].content = "CA\n";
 		welcome.file[0].content_len = 3;
@@ -183,6 +206,24 @@ static void test_trust(void **state)
 	}
 	snprintf(command, sizeof(command), "rm -rf %s", root);
 	assert_int_equal(system(command), 0);
+}
+
+static void test_browser_policy(void **state)
+{
+	static const char ca[] =
+		"x\n-----BEGIN CERTIFICATE-----\nAAAA\nBB==\n-----END CERTIFICATE-----\n";
+	static const char odd[] = "-----BEGIN CERTIFICATE-----\nAA\"A\n-----END CERTIFICATE-----\n";
+	static const char golden[] = "{\"CACertificates\":[\"AAAABB==\"]}\n";
+	char out[64];
+
+	(void)state;
+	assert_int_equal(trust_browser_policy(ca, strlen(ca), out, sizeof(out)), strlen(golden));
+	assert_memory_equal(out, golden, strlen(golden));
+	for (size_t size = 0; size < strlen(golden); size++)
+		assert_int_equal(trust_browser_policy(ca, strlen(ca), out, size), 0);
+	assert_int_equal(trust_browser_policy(odd, strlen(odd), out, sizeof(out)), 0);
+	assert_int_equal(trust_browser_policy(ca, 35, out, sizeof(out)), 0); /* cut short */
+	assert_int_equal(trust_browser_policy("", 0, out, sizeof(out)), 0);
 }
 
 static void test_resolv_conf(void **state)
@@ -339,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_egress_environment),
 		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_browser_policy),
 		cmocka_unit_test(test_resolv_conf),
 		cmocka_unit_test(test_modules),
 		cmocka_unit_test(test_share_options),
