@@ -52,7 +52,5 @@ enum policy_tier read_tier(struct reader *r, const struct json_t *object);
 /* Fails where the object has one of these keys: "KEY: WHY". */
 void read_refuse(
 	struct reader *r, const struct json_t *object, const char *const *keys, const char *why);
-/* Letters, digits and `!#$%&'*+-.^_`|~`: RFC 9110, section 5.6.2. */
-bool read_is_token(const char *text);
 /* The tiers' words, by enum policy_tier - 1. */
 extern const char *const read_tier_words[];

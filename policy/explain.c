@@ -29,7 +29,7 @@ static void append_foreign(char *out, size_t size, const char *text, size_t max)
 {
 	size_t used = strlen(out);
 
-	for (size_t i = 0; text[i] && i < max && used + 1 < size; i++) {
+	for (size_t i = 0; i < max && text[i] && used + 1 < size; i++) {
 		out[used++] = text[i] > 0x20 && text[i] < 0x7f ? text[i] : '?';
 		out[used] = '\0';
 	}

@@ -171,7 +171,7 @@ static struct segment segment_at(const char *text, bool split)
 
 static struct segment segment_next(struct segment s)
 {
-	const char *end = s.text + s.len;
+	const char *end = s.text ? s.text + s.len : "";
 
 	if (!*end)
 		return (struct segment){};
@@ -286,4 +286,12 @@ const char *policy_path_pattern_parse(
 		return "does not fit: memory ran out";
 	*ret = copy;
 	return NULL;
+}
+
+bool policy_is_token(const char *text)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
+
+	return *text && strspn(text, allowed) == strlen(text);
 }

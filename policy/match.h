@@ -29,3 +29,5 @@ const char *policy_path_pattern_parse(
 bool policy_path_matches(const char *pattern, const char *path, bool split_encoded);
 /* Whether the path is still without `.`, `..` and empty segments when its encoded slashes are taken for slashes. */
 bool policy_path_clean_when_split(const char *path);
+/* Letters, digits and `!#$%&'*+-.^_`|~`, at least one: methods and field names (RFC 9110, section 5.6.2). */
+bool policy_is_token(const char *text);

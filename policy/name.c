@@ -168,15 +168,19 @@ static bool parse_port(const char *bytes, size_t len, uint16_t *ret)
 bool policy_authority_parse(
 	const char *bytes, size_t len, struct policy_host *ret, uint16_t *ret_port)
 {
-	const char *close = len && bytes[0] == '[' ? memchr(bytes, ']', len) : NULL;
-	const char *from = close ? close : bytes;
-	const char *colon = memchr(from, ':', len - (size_t)(from - bytes));
-	size_t host_len = colon ? (size_t)(colon - bytes) : len;
+	const char *close, *from, *colon;
 	struct policy_host host;
 	uint16_t port = 0;
+	size_t host_len;
 
+	if (!len)
+		return false;
+	close = bytes[0] == '[' ? memchr(bytes, ']', len) : NULL;
+	from = close ? close : bytes;
+	colon = memchr(from, ':', len - (size_t)(from - bytes));
+	host_len = colon ? (size_t)(colon - bytes) : len;
 	/* A bare IPv6 address has colons of its own: only brackets say where it ends. */
-	if (len && bytes[0] == '[' && (!close || host_len != (size_t)(close - bytes) + 1))
+	if (bytes[0] == '[' && (!close || host_len != (size_t)(close - bytes) + 1))
 		return false;
 	if (colon && !parse_port(colon + 1, len - host_len - 1, &port))
 		return false;

@@ -32,15 +32,17 @@ static const char *read_header(struct reader *r, const struct json_t *v)
 
 	if (!reader_member(v, "header"))
 		reader_fail(r, "has no \"header\": scheme header needs its name");
-	else if (!name || !read_is_token(text))
+	else if (!name || !policy_is_token(text))
 		reader_fail_at(r, "header", "is no field name");
-	for (size_t i = 0; !r->result && text[i]; i++)
+	if (r->result || !name)
+		return "";
+	for (size_t i = 0; text[i]; i++)
 		name[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
-	for (size_t i = 0; !r->result && refused_headers[i]; i++)
+	for (size_t i = 0; refused_headers[i]; i++)
 		if (strcmp(name, refused_headers[i]) == 0)
 			reader_fail_at(r, "header",
 				"can't carry a secret: it is HTTP's own, or never passes");
-	return r->result ? "" : name;
+	return name;
 }
 
 static const char *read_parameter(struct reader *r, const struct json_t *v)

@@ -204,14 +204,6 @@ void read_ports(struct reader *r, const struct json_t *object, const struct poli
 	*ret_count = count;
 }
 
-bool read_is_token(const char *text)
-{
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
-
-	return *text && strspn(text, allowed) == strlen(text);
-}
-
 static const char *read_method(struct reader *r, const struct json_t *v)
 {
 	const char *text = reader_text(r, v, POLICY_METHOD_MAX);

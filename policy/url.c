@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/match.h"
 #include "vmm/base/array.h"
 
 struct scheme {
@@ -29,14 +30,6 @@ static const struct scheme *find_scheme(const char *url)
 		if (strncmp(url, schemes[i].name, strlen(schemes[i].name)) == 0)
 			return &schemes[i];
 	return NULL;
-}
-
-static bool is_method(const char *text)
-{
-	static const char token[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
-
-	return *text && strspn(text, token) == strlen(text);
 }
 
 /* Path and query, of which a URL for a stream has none. */
@@ -71,7 +64,7 @@ static int read_method(const char *method, const struct scheme *scheme, struct p
 	if (scheme->protocol != POLICY_PROTOCOL_HTTP)
 		return method ? err_set(err, -EINVAL, "URL: a stream has no method") : 0;
 	method = method ? method : "GET";
-	if (!is_method(method) || strlen(method) >= sizeof(storage->method))
+	if (!policy_is_token(method) || strlen(method) >= sizeof(storage->method))
 		return err_set(err, -EINVAL, "method: not one (\"GET\")");
 	memcpy(storage->method, method, strlen(method) + 1);
 	request->method = storage->method;

@@ -9,5 +9,5 @@ cd "$(dirname "$0")/../.."
 cppcheck --quiet --error-exitcode=1 --enable=warning,portability --std=c11 --inline-suppr -j2 -I . \
 	--suppress=uninitvar --suppress=invalidFunctionArg --suppress=readdirCalled --suppress=getpwuidCalled --suppress=memleak --suppress=resourceLeak --suppress=normalCheckLevelMaxBranches --suppress=unusedStructMember --suppress=unknownMacro \
 	--suppress=preprocessorErrorDirective --suppress='*:/usr/include/*' \
-	-D__x86_64__=1 -D_GNU_SOURCE=1 --library=posix vmm guest-agent images
+	-D__x86_64__=1 -D_GNU_SOURCE=1 --library=posix vmm guest-agent images policy
 echo "cppcheck: clean"
