@@ -37,45 +37,6 @@ static void append_foreign(char *out, size_t size, const char *text, size_t max)
 		append(out, size, "...");
 }
 
-static bool is_plain_word(const char *text)
-{
-	static const char safe[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%_+:,./-";
-
-	return *text && text[0] != '-' && strspn(text, safe) == strlen(text);
-}
-
-/* One word of a POSIX shell, whatever is in it. False: no room, or nothing that belongs in a command. */
-static bool append_quoted(char *out, size_t size, const char *text)
-{
-	if (is_plain_word(text))
-		return append(out, size, " %s", text);
-	if (!append(out, size, " '"))
-		return false;
-	for (size_t i = 0; text[i]; i++) {
-		if (text[i] < 0x20 || text[i] >= 0x7f)
-			return false;
-		if (!append(out, size, text[i] == '\'' ? "'\\''" : "%c", text[i]))
-			return false;
-	}
-	return append(out, size, "'");
-}
-
-static bool is_usual_port(const struct policy_request *q)
-{
-	switch (q->protocol) {
-	case POLICY_PROTOCOL_HTTP:
-		return q->port == (q->secure ? 443 : 80);
-	case POLICY_PROTOCOL_TLS:
-		return q->port == 443;
-	case POLICY_PROTOCOL_SSH:
-		return q->port == 22;
-	case POLICY_PROTOCOL_TCP:
-		break;
-	}
-	return false;
-}
-
 static const char *scheme_of(const struct policy_request *q)
 {
 	const char *name = policy_protocol_name(q->protocol);
@@ -92,7 +53,7 @@ static void append_place(char *out, size_t size, const struct policy_request *q)
 	bool v6 = q->host.kind == POLICY_HOST_IPV6;
 
 	append(out, size, "%s%s%s", v6 ? "[" : "", q->host.text, v6 ? "]" : "");
-	if (!is_usual_port(q))
+	if (!policy_port_is_usual(q))
 		append(out, size, ":%u", q->port);
 }
 
@@ -107,7 +68,7 @@ static void say_what(const struct policy_request *q, struct policy_explanation *
 	SAY(e->what, "%s://", scheme_of(q));
 	append_place(e->what, sizeof(e->what), q);
 	if (q->protocol == POLICY_PROTOCOL_HTTP && q->path)
-		append_foreign(e->what, sizeof(e->what), q->path, POLICY_EXPLAIN_PATH_MAX);
+		append_foreign(e->what, sizeof(e->what), q->path, POLICY_SUGGESTION_PATH_MAX);
 }
 
 struct reason_words {
@@ -148,53 +109,19 @@ static const struct reason_words reasons[] = {
 	[POLICY_REASON_TIER] = { "tier", "the rule for this needs a higher tier", NULL, false },
 };
 
-/* Port 80 and 443 are a rule's own default; a rule that lets a secure and an open request pass is not asked for here. */
-static bool command_place(const struct policy_request *q, struct policy_explanation *e)
+/* Without a rule that would help, nothing is promised. */
+static void say_command(const struct policy *policy, const struct policy_request *request,
+	const struct policy_decision *decision, struct policy_explanation *e)
 {
-	char place[POLICY_NAME_MAX + 16] = "";
+	struct policy_suggestion suggestion;
 
-	append_place(place, sizeof(place), q);
-	return append_quoted(e->command, sizeof(e->command), place);
-}
-
-static bool command_request(
-	const struct policy_request *q, enum policy_reason reason, struct policy_explanation *e)
-{
-	bool exact = reason == POLICY_REASON_METHOD || reason == POLICY_REASON_PATH;
-
-	if (q->protocol != POLICY_PROTOCOL_HTTP)
-		return SAY(e->command, " --protocol %s", policy_protocol_name(q->protocol));
-	if (q->websocket && !SAY(e->command, " --websocket"))
-		return false;
-	if (q->has_encoded_slash && !SAY(e->command, " --encoded-slash"))
-		return false;
-	if (!exact)
-		return true;
-	if (strlen(q->method) > POLICY_METHOD_MAX || strlen(q->path) > POLICY_EXPLAIN_PATH_MAX)
-		return false;
-	return SAY(e->command, " --method") &&
-	       append_quoted(e->command, sizeof(e->command), q->method) &&
-	       SAY(e->command, " --path") && append_quoted(e->command, sizeof(e->command), q->path);
-}
-
-/* What no rule can say: CONNECT, a path that is not one, one that is unclean when its encoded slashes are slashes. */
-static bool can_be_allowed(const struct policy_request *q)
-{
-	if (q->protocol != POLICY_PROTOCOL_HTTP)
-		return policy_protocol_name(q->protocol) && q->port;
-	return q->port && q->method && q->path && q->path[0] == '/' &&
-	       strcmp(q->method, "CONNECT") != 0;
-}
-
-static void say_command(
-	const struct policy_request *q, enum policy_reason reason, struct policy_explanation *e)
-{
-	bool ok = can_be_allowed(q) && SAY(e->command, "sandboxctl policy allow") &&
-		  command_place(q, e) && command_request(q, reason, e) &&
-		  (reason != POLICY_REASON_PRIVATE || SAY(e->command, " --private"));
-
-	if (!ok)
-		e->command[0] = '\0';
+	e->change[0] = '\0';
+	if (!policy_suggest(policy, request, decision, &suggestion))
+		return;
+	SAY(e->change, "%s", reasons[decision->reason].change);
+	if (policy->narrows)
+		SAY(e->change, ", and one in the project's .sandbox.json");
+	policy_suggestion_command(&suggestion, e->command);
 }
 
 static void say_rule(const struct policy_decision *d, struct policy_explanation *e)
@@ -244,7 +171,6 @@ void policy_explain(const struct policy *policy, const struct policy_request *re
 	const struct reason_words *words = &reasons[decision->reason];
 	struct policy_explanation e = { .verdict = decision->verdict, .reason = words->word };
 
-	(void)policy;
 	say_what(request, &e);
 	SAY(e.rule, "%s", decision->rule_id);
 	if (decision->reason == POLICY_REASON_RULE)
@@ -254,9 +180,7 @@ void policy_explain(const struct policy *policy, const struct policy_request *re
 	if (decision->verdict != POLICY_DENY && request->protocol == POLICY_PROTOCOL_HTTP)
 		say_credential(decision, &e);
 	if (words->has_command)
-		say_command(request, decision->reason, &e);
-	if (words->has_command && !*e.command)
-		e.change[0] = '\0';
+		say_command(policy, request, decision, &e);
 	*ret = e;
 }
 

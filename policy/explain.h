@@ -7,11 +7,10 @@
  */
 #include "policy/decide.h"
 #include "policy/limits.h"
+#include "policy/suggest.h"
 
 #define POLICY_EXPLAIN_TEXT_MAX 640
-#define POLICY_EXPLAIN_PATH_MAX                                                                    \
-	320 /* a longer path is cut in texts, and no command offered for it */
-#define POLICY_DENIAL_JSON_MAX 8192
+#define POLICY_DENIAL_JSON_MAX	10240
 
 struct policy_explanation {
 	enum policy_verdict verdict;
@@ -20,7 +19,7 @@ struct policy_explanation {
 	char rule[POLICY_ID_MAX + 1]; /* "": none */
 	char detail[POLICY_EXPLAIN_TEXT_MAX]; /* why, in a sentence */
 	char change[POLICY_EXPLAIN_TEXT_MAX]; /* what would change it; "": nothing will */
-	char command[2 * POLICY_EXPLAIN_TEXT_MAX]; /* "": none */
+	char command[POLICY_SUGGESTION_TEXT_MAX]; /* "": none */
 	uint64_t lifts_at_s; /* 0: no time lifts it */
 };
 

@@ -295,3 +295,10 @@ bool policy_is_token(const char *text)
 
 	return *text && strspn(text, allowed) == strlen(text);
 }
+
+bool policy_is_method(const char *text)
+{
+	return *text >= 'A' && *text <= 'Z' && strlen(text) <= POLICY_METHOD_MAX &&
+	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == strlen(text) &&
+	       strcmp(text, "CONNECT") != 0;
+}

@@ -31,3 +31,5 @@ bool policy_path_matches(const char *pattern, const char *path, bool split_encod
 bool policy_path_clean_when_split(const char *path);
 /* Letters, digits and `!#$%&'*+-.^_`|~`, at least one: methods and field names (RFC 9110, section 5.6.2). */
 bool policy_is_token(const char *text);
+/* As rules may write one: capitals, `-` and `_`; not CONNECT (E9). */
+bool policy_is_method(const char *text);

@@ -208,15 +208,11 @@ static const char *read_method(struct reader *r, const struct json_t *v)
 {
 	const char *text = reader_text(r, v, POLICY_METHOD_MAX);
 
-	for (size_t i = 0; text[i]; i++) {
-		if ((text[i] >= 'A' && text[i] <= 'Z') || (i && (text[i] == '-' || text[i] == '_')))
-			continue;
-		reader_fail(
-			r, "\"%.40s\" is no method: they are written in capitals (\"GET\")", text);
-		break;
-	}
 	if (strcmp(text, "CONNECT") == 0)
 		reader_fail(r, "CONNECT never passes (E9)");
+	else if (!policy_is_method(text))
+		reader_fail(
+			r, "\"%.40s\" is no method: they are written in capitals (\"GET\")", text);
 	return text;
 }
 

@@ -22,7 +22,9 @@ static struct policy *make_policy(void)
 		"{'id':'lan','action':'allow','cidr':'0.0.0.0/0','port':81},"
 		"{'id':'must','action':'allow','host':'must.example.com'},"
 		"{'id':'prod','action':'deny','host':'prod.example.com'}],"
-		"'bindings':[{'id':'b','secret':'token','host':'must.example.com','methods':'GET','paths':'/in','scheme':'bearer','require':true}]");
+		"'bindings':[{'id':'b','secret':'token','host':'must.example.com','methods':'GET','paths':'/in','scheme':'bearer','require':true},"
+		"{'id':'f','secret':'token','host':'free.example.com','methods':'GET','paths':'/','scheme':'bearer'},"
+		"{'id':'c','secret':'token','host':'bound.example.com','methods':'GET','paths':'/in','scheme':'bearer','require':true}]");
 }
 
 static void test_denials(void **state)
@@ -54,6 +56,18 @@ static void test_denials(void **state)
 		{ "GET http://10.0.0.1:81/", "private", "lan",
 			"sandboxctl policy allow 10.0.0.1:81 --private" },
 		{ "GET https://127.0.0.1/", "forbidden", "", "" },
+		/* Nothing is offered that would be refused, or would not help. */
+		{ "GET https://github.io/", "no-rule", "", "" },
+		{ "tls://bound.example.com", "no-rule", "", "" },
+		{ "tls://free.example.com", "no-rule", "", "" },
+		{ "GET https://bound.example.com/out", "no-rule", "", "" },
+		{ "GET https://bound.example.com/in", "no-rule", "",
+			"sandboxctl policy allow bound.example.com" },
+		{ "get https://docs.example.com/open", "method", "docs", "" },
+		{ "GET https://docs.example.com/a/..%2Fb", "path", "docs", "" },
+		/* A star that was asked for is no wildcard. */
+		{ "GET https://docs.example.com/*", "path", "docs",
+			"sandboxctl policy allow docs.example.com --method GET --path /%2A" },
 		{ "GET https://prod.example.com/", "rule", "prod", "" },
 		{ "GET https://up.example.com/", "tier", "up", "" },
 		{ "GET https://must.example.com/out", "binding", "must", "" },
@@ -120,7 +134,7 @@ static void test_hostile(void **state)
 	len = policy_explanation_json(&e, json);
 	assert_int_equal(len, strlen(json));
 	assert_int_equal(json[strlen(json) - 1], '}');
-	memset(path + 1, '\\', POLICY_EXPLAIN_PATH_MAX);
+	memset(path + 1, '\\', POLICY_SUGGESTION_PATH_MAX);
 	request.method = "\"\\\"";
 	policy_explain(policy, &request, &decision, &e);
 	memset(e.command, '"', sizeof(e.command) - 1);
