@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "vmm/base/parse.h"
+
 static bool is_alphanumeric(unsigned char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -20,22 +22,11 @@ static bool is_plain(unsigned char c)
 	return is_unreserved(c) || (c && strchr("!$&'()*+,=:@", c));
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* An escape's byte, or -1. */
 static int escape_value(const char *bytes, size_t left)
 {
-	int high = left >= 3 ? hex_value(bytes[1]) : -1;
-	int low = left >= 3 ? hex_value(bytes[2]) : -1;
+	int high = left >= 3 ? parse_hex_digit(bytes[1]) : -1;
+	int low = left >= 3 ? parse_hex_digit(bytes[2]) : -1;
 
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }

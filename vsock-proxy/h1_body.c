@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vmm/base/array.h"
+#include "vmm/base/parse.h"
 #include "vsock-proxy/fields.h"
 
 /* RFC 9112, section 7.1: where in a chunked body the next byte stands. */
@@ -80,20 +81,9 @@ bool h1_body_done(const struct h1_body *body)
 	return false;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static enum h1_error take_size(struct h1_body *body, char c)
 {
-	int value = hex_value(c);
+	int value = parse_hex_digit(c);
 
 	if (value < 0) {
 		if (c != '\r' || !body->digits)

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "vmm/base/array.h"
+#include "vmm/base/parse.h"
 #include "vsock-proxy/fields.h"
 
 /* Whole names. */
@@ -161,21 +162,14 @@ static void copy_fields(const struct record_request *request, bool guest_credent
 	}
 }
 
-static int hex_value(char c)
-{
-	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, fold(c)) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
 /* A parameter's name as a server reads it, for the comparison only; its length. */
 static size_t decode_name(const char *text, size_t len, char out[static POLICY_QUERY_MAX])
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < len && used < POLICY_QUERY_MAX; i++) {
-		int high = len - i > 2 && text[i] == '%' ? hex_value(text[i + 1]) : -1;
-		int low = high >= 0 ? hex_value(text[i + 2]) : -1;
+		int high = len - i > 2 && text[i] == '%' ? parse_hex_digit(text[i + 1]) : -1;
+		int low = high >= 0 ? parse_hex_digit(text[i + 2]) : -1;
 
 		if (low >= 0) {
 			out[used++] = (char)(high << 4 | low);

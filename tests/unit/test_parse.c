@@ -70,6 +70,19 @@ static void test_names(void **state)
 		assert_false(sandbox_name_valid(bad[i]));
 }
 
+static void test_hex_digits(void **state)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+
+	(void)state;
+	for (int c = -128; c < 128; c++) {
+		const char *at = c ? strchr(digits, c) : NULL;
+		int value = at ? (int)(at - digits) : -1;
+
+		assert_int_equal(parse_hex_digit((char)c), value > 15 ? value - 6 : value);
+	}
+}
+
 static void test_checked_arithmetic(void **state)
 {
 	uint32_t v = 1;
@@ -108,6 +121,7 @@ int main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_sizes_and_times),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_hex_digits),
 		cmocka_unit_test(test_checked_arithmetic),
 		cmocka_unit_test(test_errors_keep_code_text_and_way_out),
 	};

@@ -103,6 +103,17 @@ bool parse_duration_ms(const char *text, uint64_t *ret_ms)
 	return parse_with_suffix(text, table, ARRAY_SIZE(table), strcmp, ret_ms);
 }
 
+int parse_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 static bool is_name_byte(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

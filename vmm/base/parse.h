@@ -15,6 +15,8 @@ bool parse_int(const char *text, int min, int max, int *ret);
 bool parse_size(const char *text, uint64_t *ret_bytes);
 /* A time: digits with an optional suffix s (default), m, h or d. In milliseconds. */
 bool parse_duration_ms(const char *text, uint64_t *ret_ms);
+/* A hexadecimal digit's value in either case, or -1. */
+int parse_hex_digit(char c);
 
 /* H13: names match [a-z0-9][a-z0-9-]{0,40} wherever they come from. */
 #define SANDBOX_NAME_MAX 41
