@@ -32,9 +32,10 @@ static int take_over_record(struct supervisor *s, struct spec *spec, struct err 
 		state = old.state;
 		s->record.created_at = old.created_at;
 		registry_remove_exposed(old.instance);
-		cgroup_remove(old.cgroup);
-		/* Whoever was alive held the lock that we have now. */
-		if (lifecycle_is_live(state))
+		/* Whoever was alive held the lock that we have now; what lives on in the group is a survivor (H1). */
+		if (cgroup_remove(old.cgroup) == -EBUSY)
+			state = LIFECYCLE_QUARANTINED;
+		else if (lifecycle_is_live(state))
 			state = LIFECYCLE_FAILED;
 		record_finish(&old);
 	}

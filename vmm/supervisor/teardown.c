@@ -182,34 +182,42 @@ static void end_by_force(const struct record *record)
 	wait_members_gone(record, KILL_WAIT_MS);
 }
 
-/* The caller holds the lock and nothing lives: the record and the folders say so from now on. */
-static int clean_up(
-	const struct paths *paths, struct record *record, const char *reason, struct err *err)
+/* What is of it outside of its record. -EDEADLK: its control group is not empty, though no member can be named. */
+static int remove_rest(const struct paths *paths, const struct record *record, struct err *err)
 {
-	enum lifecycle_state next;
 	char path[PATH_MAX];
-	int r;
+	int r = paths_of_runtime(paths, record->spec.name, NULL, path, err);
 
-	if (lifecycle_is_live(record->state) || record->state == LIFECYCLE_QUARANTINED) {
-		r = lifecycle_next(record->state, LIFECYCLE_CLEANED, true, &next);
-		if (r < 0)
-			return err_set(err, r, "sandbox %s: no way out of state %s",
-				record->spec.name, lifecycle_name(record->state));
-		record->state = next;
-		snprintf(record->reason, sizeof(record->reason), "%s", reason);
-		record->ended_at = (uint64_t)time(NULL);
-		r = registry_save(paths, record, err);
-		if (r < 0)
-			return r;
-	}
-	r = paths_of_runtime(paths, record->spec.name, NULL, path, err);
 	if (r == 0)
 		r = registry_remove_folder(path, err);
 	if (r == 0)
 		r = registry_remove_exposed(record->instance);
-	if (r == 0 && (r = cgroup_remove(record->cgroup)) < 0)
-		err_set(err, r, "cgroup %s: something lives in it", record->cgroup);
-	return r;
+	if (r < 0)
+		return r;
+	r = cgroup_remove(record->cgroup);
+	if (r == -EBUSY) /* of the lock that would mean something else */
+		return err_set(err, -EDEADLK, "sandbox %s: something lives in its cgroup %s",
+			record->spec.name, record->cgroup);
+	return r < 0 ? err_set(err, r, "cgroup %s: %s", record->cgroup, strerror(-r)) : 0;
+}
+
+/* The caller holds the lock and nothing lives: all is removed, and the record says so from then on. */
+static int clean_up(
+	const struct paths *paths, struct record *record, const char *reason, struct err *err)
+{
+	enum lifecycle_state next;
+	int r = remove_rest(paths, record, err);
+
+	if (r < 0 || (!lifecycle_is_live(record->state) && record->state != LIFECYCLE_QUARANTINED))
+		return r;
+	r = lifecycle_next(record->state, LIFECYCLE_CLEANED, true, &next);
+	if (r < 0)
+		return err_set(err, r, "sandbox %s: no way out of state %s", record->spec.name,
+			lifecycle_name(record->state));
+	record->state = next;
+	snprintf(record->reason, sizeof(record->reason), "%s", reason);
+	record->ended_at = (uint64_t)time(NULL);
+	return registry_save(paths, record, err);
 }
 
 /* Whoever holds the lock has ended, or ends within wait_ms; then clean_up(). */
