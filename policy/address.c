@@ -97,6 +97,16 @@ static bool is_mapped(const uint8_t *address)
 	return memcmp(address, mapped, sizeof(mapped)) == 0;
 }
 
+/* The IPv4 address that the index-th form carries in this one. */
+static bool take_carried(size_t index, const uint8_t *address, uint8_t ret[static 4])
+{
+	if (!prefix_equal(carriers[index].prefix, address, carriers[index].prefix_len))
+		return false;
+	for (size_t k = 0; k < 4; k++)
+		ret[k] = address[carriers[index].offset + k] ^ carriers[index].mask;
+	return true;
+}
+
 static enum policy_address_class classify_ipv6(const uint8_t *address)
 {
 	enum policy_address_class worst = POLICY_ADDRESS_PUBLIC;
@@ -106,11 +116,8 @@ static enum policy_address_class classify_ipv6(const uint8_t *address)
 	for (size_t i = 0; i < ARRAY_SIZE(carriers); i++) {
 		uint8_t carried[4];
 
-		if (!prefix_equal(carriers[i].prefix, address, carriers[i].prefix_len))
-			continue;
-		for (size_t k = 0; k < sizeof(carried); k++)
-			carried[k] = address[carriers[i].offset + k] ^ carriers[i].mask;
-		worst = MAX(worst, classify_ipv4(carried));
+		if (take_carried(i, address, carried))
+			worst = MAX(worst, classify_ipv4(carried));
 	}
 	return worst;
 }
@@ -198,4 +205,18 @@ bool policy_range_holds(const struct policy_range *range, const struct policy_ho
 	map_address(host, address);
 	return range_is_ipv4 == is_mapped(address) &&
 	       prefix_equal(range->address, address, range->prefix_len);
+}
+
+bool policy_range_reached(const struct policy_range *range, const struct policy_host *host)
+{
+	if (policy_range_holds(range, host))
+		return true;
+	for (size_t i = 0; host->kind == POLICY_HOST_IPV6 && i < ARRAY_SIZE(carriers); i++) {
+		struct policy_host carried = { .kind = POLICY_HOST_IPV4 };
+
+		if (take_carried(i, host->address, carried.address) &&
+			policy_range_holds(range, &carried))
+			return true;
+	}
+	return false;
 }

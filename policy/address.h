@@ -37,3 +37,5 @@ struct policy_range {
 enum policy_address_class policy_address_classify(const struct policy_host *host);
 bool policy_range_parse(const char *bytes, size_t len, struct policy_range *ret);
 bool policy_range_holds(const struct policy_range *range, const struct policy_host *host);
+/* The same, or an address that host carries lies in it: for rules that deny, which hold whatever the way there is. */
+bool policy_range_reached(const struct policy_range *range, const struct policy_host *host);

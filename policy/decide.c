@@ -79,11 +79,9 @@ static enum nearness allow_nearness(
 
 static bool denies(const struct policy_rule *rule, const struct policy_request *q)
 {
-	bool private;
-
 	if (rule->action != POLICY_ACTION_DENY || !(rule->protocols & 1u << q->protocol) ||
 		!policy_ports_match(rule->ports, rule->port_count, q->port) ||
-		!policy_hosts_match(&rule->hosts, &q->host, &private))
+		!policy_hosts_reached(&rule->hosts, &q->host))
 		return false;
 	if (q->protocol != POLICY_PROTOCOL_HTTP)
 		return true;
@@ -260,8 +258,6 @@ void policy_decide(
 static const struct policy_rule *find_address_deny(
 	const struct policy_decision *d, const struct policy_host *address, bool audit)
 {
-	bool private;
-
 	for (unsigned int layer = 0; layer < POLICY_LAYER_COUNT; layer++) {
 		for (size_t i = 0; i < d->policy->rule_count[layer]; i++) {
 			const struct policy_rule *rule = &d->policy->rules[layer][i];
@@ -269,7 +265,7 @@ static const struct policy_rule *find_address_deny(
 			if (rule->action == POLICY_ACTION_DENY && rule->audit == audit &&
 				(rule->protocols & 1u << d->protocol) &&
 				policy_ports_match(rule->ports, rule->port_count, d->port) &&
-				policy_listed_matches(&rule->hosts, address, &private))
+				policy_hosts_reached(&rule->hosts, address))
 				return rule;
 		}
 	}

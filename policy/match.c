@@ -131,6 +131,17 @@ bool policy_hosts_match(
 	return policy_listed_matches(hosts, host, ret_private);
 }
 
+bool policy_hosts_reached(const struct policy_hosts *hosts, const struct policy_host *host)
+{
+	for (size_t i = 0; i < hosts->pattern_count; i++)
+		if (policy_pattern_matches(&hosts->patterns[i], host))
+			return true;
+	for (size_t i = 0; i < hosts->listed_count; i++)
+		if (policy_range_reached(&hosts->listed[i].range, host))
+			return true;
+	return false;
+}
+
 bool policy_ports_match(const struct policy_ports *ports, size_t count, uint16_t port)
 {
 	for (size_t i = 0; i < count; i++)

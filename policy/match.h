@@ -13,6 +13,8 @@ bool policy_pattern_matches(const struct policy_pattern *pattern, const struct p
 /* ret_private: whether the entry that matched means private addresses; untouched where none does. */
 bool policy_listed_matches(
 	const struct policy_hosts *hosts, const struct policy_host *address, bool *ret_private);
+/* For rules that deny: also what an address carries (NAT64, 6to4, ...) is in a range. */
+bool policy_hosts_reached(const struct policy_hosts *hosts, const struct policy_host *host);
 bool policy_hosts_match(
 	const struct policy_hosts *hosts, const struct policy_host *host, bool *ret_private);
 /* No ports: every port. */

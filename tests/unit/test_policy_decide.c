@@ -209,6 +209,10 @@ static void test_addresses(void **state)
 		{ "https://out.example.com/", "9.9.9.9", POLICY_AUDIT, POLICY_REASON_RULE, "hm" },
 		{ "https://lan.example.com/", "10.0.0.1", POLICY_ALLOW, POLICY_REASON_RULE, "lan" },
 		{ "https://lan.example.com/", "10.9.0.1", POLICY_DENY, POLICY_REASON_RULE, "no" },
+		{ "https://lan.example.com/", "64:ff9b::a09:1", POLICY_DENY, POLICY_REASON_RULE,
+			"no" },
+		{ "https://lan.example.com/", "64:ff9b::a08:1", POLICY_ALLOW, POLICY_REASON_RULE,
+			"lan" },
 		{ "https://lan.example.com/", "169.254.169.254", POLICY_DENY,
 			POLICY_REASON_FORBIDDEN, "lan" },
 		{ "https://10.1.2.3/", "10.1.2.3", POLICY_ALLOW, POLICY_REASON_RULE, "box" },
@@ -225,6 +229,7 @@ static void test_addresses(void **state)
 		DENIED("GET http://8.8.8.8:8081/", PORT, "wide"),
 		DENIED("GET http://10.1.1.1:8080/", PRIVATE, "wide"),
 		DENIED("GET http://10.9.1.1:8080/", RULE, "no"),
+		DENIED("GET http://[2002:a09:101::]:8080/", RULE, "no"),
 		DENIED("GET http://[::1]:8080/", FORBIDDEN, ""),
 		DENIED("GET http://169.254.169.254:8080/", FORBIDDEN, ""));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
