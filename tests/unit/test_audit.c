@@ -266,6 +266,43 @@ static void test_chain_torn(void **state)
 	}
 }
 
+static void test_chain_malformed(void **state)
+{
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+#define FRONT "{\"schema_version\":1,\"sequence\":"
+#define PREV  ",\"prev\":\"" ZEROS "\""
+	static const char *const wrong[] = {
+		"\n",
+		"{}\n",
+		"{\"schema_version\":2,\"sequence\":0" PREV "}\n",
+		FRONT "" PREV "}\n",
+		FRONT "00" PREV "}\n",
+		FRONT "-0" PREV "}\n",
+		FRONT "18446744073709551616" PREV "}\n",
+		FRONT "99999999999999999999" PREV "}\n",
+		FRONT "0,\"prev\":\"" ZEROS "0\"}\n",
+		FRONT "0,\"prev\":\"" ZEROS "\n",
+		FRONT "0" PREV ",\"x\":\"\033]0;title\a\"}\n",
+		FRONT "0" PREV ",\"x\":\"\x9b\"}\n",
+		FRONT "0" PREV ",\"x\":1\n",
+	};
+	static char line[AUDIT_LINE_MAX + 1] = FRONT "0" PREV ",\"x\":\"";
+	size_t offset, used = strlen(line);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_int_equal(verdict_of(wrong[i], strlen(wrong[i]), &offset), CHAIN_MALFORMED);
+	assert_int_equal(verdict_of(FRONT "0" PREV "}\n", strlen(FRONT "0" PREV "}\n"), &offset),
+		CHAIN_WHOLE);
+	/* The longest line, and one byte more. */
+	memset(line + used, 'y', sizeof(line) - used);
+	memcpy(line + AUDIT_LINE_MAX - 3, "\"}\n", 3);
+	assert_int_equal(verdict_of(line, AUDIT_LINE_MAX, &offset), CHAIN_WHOLE);
+	line[AUDIT_LINE_MAX - 3] = 'y';
+	memcpy(line + AUDIT_LINE_MAX - 2, "\"}\n", 3);
+	assert_int_equal(verdict_of(line, AUDIT_LINE_MAX + 1, &offset), CHAIN_MALFORMED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_chain_edit),
 		cmocka_unit_test(test_chain_removal_and_order),
 		cmocka_unit_test(test_chain_torn),
+		cmocka_unit_test(test_chain_malformed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
