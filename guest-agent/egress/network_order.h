@@ -18,7 +18,9 @@ static inline uint16_t get_be16(struct bytes_reader *r)
 {
 	const uint8_t *p = bytes_get(r, 2);
 
-	return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+	if (!p)
+		return 0;
+	return (uint16_t)((uint32_t)p[0] << 8 | p[1]);
 }
 
 static inline uint32_t load_be32(const uint8_t p[static 4])
