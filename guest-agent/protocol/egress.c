@@ -19,7 +19,7 @@ static bool request_valid(const struct egress_request *m)
 
 	if (len > EGRESS_HOST_MAX || m->host[strspn(m->host, plain)])
 		return false;
-	if (m->kind == EGRESS_PROXY)
+	if (m->kind == EGRESS_PROXY || m->kind == EGRESS_REPORTS)
 		return !len && !m->port;
 	return m->kind == EGRESS_CAPTURED && len && m->port;
 }
@@ -67,7 +67,7 @@ int egress_request_decode(const void *data, size_t len, struct egress_request *r
 	const uint8_t *bytes = data;
 
 	if ((len >= 1 && bytes[0] != EGRESS_VERSION) ||
-		(len >= 2 && bytes[1] != EGRESS_CAPTURED && bytes[1] != EGRESS_PROXY))
+		(len >= 2 && (bytes[1] < EGRESS_CAPTURED || bytes[1] > EGRESS_REPORTS)))
 		return -EPROTO;
 	if (len < REQUEST_HEAD)
 		return 0;

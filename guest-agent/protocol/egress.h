@@ -34,6 +34,11 @@ enum egress_kind {
 	EGRESS_CAPTURED = 1, /* a connection to host and port that was taken up on its way out */
 	/* Somebody spoke to the proxy's port: the host hears CONNECT or an absolute-form request. No host, port 0. */
 	EGRESS_PROXY = 2,
+	/*
+	 * The agent's own: what is denied inside streams that were accepted (a request on a connection) is told here. No host,
+	 * port 0. After ACCEPTED the host sends one answer for each denial, until either side closes.
+	 */
+	EGRESS_REPORTS = 3,
 };
 
 struct egress_request {

@@ -50,7 +50,7 @@ static void test_request_refused(void **state)
 {
 	static const struct egress_request bad[] = {
 		{ 0, 443, "a" },
-		{ 3, 443, "a" },
+		{ 4, 443, "a" },
 		{ EGRESS_CAPTURED, 0, "a" },
 		{ EGRESS_CAPTURED, 443, "" },
 		{ EGRESS_CAPTURED, 443, "A" },
@@ -59,6 +59,8 @@ static void test_request_refused(void **state)
 		{ EGRESS_CAPTURED, 443, "a\r\nb" },
 		{ EGRESS_CAPTURED, 443, "[::1]" },
 		{ EGRESS_PROXY, 443, "" },
+		{ EGRESS_REPORTS, 443, "" },
+		{ EGRESS_REPORTS, 0, "a" },
 		{ EGRESS_PROXY, 0, "a" },
 	};
 	uint8_t out[EGRESS_REQUEST_MAX];
@@ -68,7 +70,7 @@ static void test_request_refused(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(egress_request_encode(&bad[i], out), 0);
 	assert_int_equal(egress_request_decode("\2", 1, &got), -EPROTO);
-	assert_int_equal(egress_request_decode("\1\3", 2, &got), -EPROTO);
+	assert_int_equal(egress_request_decode("\1\4", 2, &got), -EPROTO);
 	assert_int_equal(egress_request_decode("\1\1\1\0\376\0", 6, &got), -EPROTO); /* 254 */
 	assert_int_equal(egress_request_decode("\1\1\1\0\3\0a\0b", 9, &got), -EPROTO);
 	assert_int_equal(egress_request_decode("\1\1\1\0\2\0A.", 8, &got), -EPROTO);

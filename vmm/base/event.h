@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The fixed-size records that sandbox-vmm and sandbox-link send to the supervisor (H10: it takes nothing else from
+ * The fixed-size records that the processes of a sandbox send to their supervisor (H10: it takes nothing else from
  * them but terminal bytes). One record is one message on an inherited SOCK_SEQPACKET; anything of another size is an
  * error of the sender. No text a guest chose is in it.
  *
@@ -43,6 +43,21 @@ enum event_kind {
 	EVENT_AGENT_AUDIT =
 		39, /* value[0]: enum protocol_audit_kind, [1..5]: its numbers. Guest's word. */
 	EVENT_AGENT_REFUSED = 40, /* the agent could not set up; value[0]: errno, [1]: stage */
+	/* from sandbox-proxy */
+	EVENT_PROXY_ISOLATED = 64, /* as EVENT_VMM_ISOLATED's value[0] */
+	EVENT_PROXY_POLICY = 65, /* value[0]: 0: in force; errno: refused, the old one stays */
+	EVENT_PROXY_FAILED = 66, /* value[0]: errno */
+	EVENT_PROXY_INJECTOR_LOST = 67, /* a channel broke; value[0]: errno or 0 */
+	/* from a sandbox-injector */
+	EVENT_INJECTOR_ISOLATED = 80,
+	EVENT_INJECTOR_POLICY = 81, /* as EVENT_PROXY_POLICY */
+	EVENT_INJECTOR_FAILED = 82, /* value[0]: errno */
+	EVENT_INJECTOR_SECRET = 83, /* value[0]: 0: it is in place; errno: the old one stays */
+	/* from sandbox-audit */
+	EVENT_AUDIT_ISOLATED = 96,
+	EVENT_AUDIT_STALLED = 97, /* nothing can be written; value[0]: errno */
+	EVENT_AUDIT_RESUMED = 98,
+	EVENT_AUDIT_FAILED = 99, /* value[0]: errno */
 };
 
 /* How a machine came to its end. Each has its own reason in status. */
