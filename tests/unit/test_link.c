@@ -16,9 +16,12 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "guest-agent/protocol/egress.h"
 #include "guest-agent/protocol/messages.h"
 #include "vmm/base/array.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/base/event.h"
+#include "vmm/base/fdpass.h"
 #include "vmm/base/log.h"
 #include "vmm/devices/vsock_broker.h"
 #include "vmm/link/link.h"
@@ -29,7 +32,7 @@ struct rig {
 	struct loop *loop;
 	struct link *link;
 	struct link_config config;
-	int events, vmm, control; /* our ends */
+	int events, vmm, control, proxy; /* our ends */
 	int listener, published, log_fd;
 	int agent; /* the guest's end of the control stream */
 	char folder[64];
@@ -92,6 +95,7 @@ static int set_up_with(void **state, uint64_t silence_ms, uid_t owner_uid)
 	rig->events = seqpacket(&rig->config.event_fd);
 	rig->vmm = seqpacket(&rig->config.vsock_fd);
 	rig->control = seqpacket(&rig->config.control_fd);
+	rig->proxy = seqpacket(&rig->config.egress_fd);
 	rig->listener = unix_listener(path_of(rig, "vsock.sock"));
 	rig->published = unix_listener(path_of(rig, "published"));
 	rig->log_fd = memfd_create("session.log", MFD_CLOEXEC);
@@ -145,6 +149,8 @@ static int tear_down(void **state)
 	close(rig->config.event_fd);
 	close(rig->config.vsock_fd);
 	close(rig->config.control_fd);
+	close(rig->config.egress_fd);
+	close_keeping_errno(rig->proxy);
 	close(rig->listener);
 	close(rig->published);
 	close(rig->log_fd);
@@ -1082,6 +1088,49 @@ static void test_guest_to_host_ports(void **state)
 	close(server);
 }
 
+static void test_egress_streams_go_to_the_proxy(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t word[2];
+	size_t len;
+	int fd, end;
+
+	broker_say(rig, VSOCK_BROKER_CONNECT, 8, PROTOCOL_EGRESS_PORT);
+	assert_int_equal(broker_hear(rig, VSOCK_BROKER_ACCEPTED, &fd).id, 8);
+	assert_true(fd >= 0);
+	assert_int_equal(fdpass_receive(rig->proxy, word, sizeof(word), &len, &end), 1);
+	assert_int_equal(len, 1);
+	assert_int_equal(word[0], LINK_EGRESS_STREAM);
+	assert_true(end >= 0);
+	write_all(fd, "x", 1);
+	assert_int_equal(recv(end, (char[4]){ 0 }, 4, MSG_DONTWAIT), 1);
+	close(end);
+	expect_end(rig, fd);
+	close(fd);
+}
+
+/* One that takes no more of them costs the guest its connection and the link nothing. */
+static void test_egress_without_a_proxy_that_takes_it(void **state)
+{
+	struct rig *rig = *state;
+	struct vsock_broker_message answer = {};
+	uint32_t id = 0;
+	int fd, count = 0;
+
+	do {
+		broker_say(rig, VSOCK_BROKER_CONNECT, ++id, PROTOCOL_EGRESS_PORT);
+		assert_int_equal(vsock_broker_receive(rig->vmm, &answer, &fd), 1);
+		close_keeping_errno(fd);
+		count += answer.op == VSOCK_BROKER_ACCEPTED;
+	} while (answer.op == VSOCK_BROKER_ACCEPTED && id < 4096);
+	assert_int_equal(answer.op, VSOCK_BROKER_REFUSED);
+	assert_true(count > 0);
+	close(rig->proxy);
+	rig->proxy = -1;
+	broker_say(rig, VSOCK_BROKER_CONNECT, ++id, PROTOCOL_EGRESS_PORT);
+	broker_hear(rig, VSOCK_BROKER_REFUSED, &fd);
+}
+
 static void test_raw_vsock_gives_the_socket_away(void **state)
 {
 	struct rig *rig = *state;
@@ -1156,6 +1205,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_users_connection_is_turned_away,
 			set_up_of_another_user, tear_down),
 		LINK_TEST(test_guest_to_host_ports),
+		LINK_TEST(test_egress_streams_go_to_the_proxy),
+		LINK_TEST(test_egress_without_a_proxy_that_takes_it),
 		LINK_TEST(test_raw_vsock_gives_the_socket_away),
 		LINK_TEST(test_supervisor_goes),
 		LINK_TEST(test_vmm_goes),

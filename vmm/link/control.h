@@ -29,6 +29,9 @@
 #define LINK_PUBLISHED_MAX     64 /* --publish */
 #define LINK_ALLOWED_PORTS_MAX 64 /* --allow-port */
 
+/* The one byte of a packet on `--egress-fd`; the fd beside it is a stream that begins with protocol/egress.h's request. */
+#define LINK_EGRESS_STREAM 1
+
 enum link_op {
 	LINK_OP_EXEC = 1, /* body: protocol's EXEC request without its frame header; fd: framed */
 	/*

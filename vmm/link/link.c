@@ -9,9 +9,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "guest-agent/protocol/egress.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
+#include "vmm/base/fdpass.h"
 #include "vmm/base/log.h"
 #include "vmm/link/agent.h"
 #include "vmm/link/broker.h"
@@ -70,12 +72,33 @@ static int connect_host_socket(const struct link *link, uint32_t port, int *ret_
 	return 0;
 }
 
+/* One end of a new stream to sandbox-proxy, the other to the guest. A proxy that takes none gets no more of them. */
+static int connect_proxy(const struct link *link, int *ret_fd)
+{
+	static const uint8_t stream = LINK_EGRESS_STREAM;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	link_broker_widen(pair[0]);
+	link_broker_widen(pair[1]);
+	r = fdpass_send(link->config.egress_fd, &stream, sizeof(stream), pair[1]);
+	close_keeping_errno(pair[1]);
+	if (r < 0)
+		close_keeping_errno(pair[0]);
+	else
+		*ret_fd = pair[0];
+	return r;
+}
+
 static int on_guest_connect(void *data, uint32_t port, int *ret_fd)
 {
 	struct link *link = data;
 
 	if (port == PROTOCOL_PORT)
 		return link_agent_accept(&link->agent, ret_fd);
+	if (port == PROTOCOL_EGRESS_PORT && link->config.egress_fd >= 0)
+		return connect_proxy(link, ret_fd);
 	if (!is_allowed(link, port)) {
 		log_ratelimited(
 			LOG_INFO, "the guest asked for port %u, which is not allowed", port);

@@ -34,6 +34,7 @@ struct link_config {
 	int control_fd;
 	int listen_fd; /* `vsock.sock`; -1: none */
 	int session_log_fd; /* -1: none */
+	int egress_fd; /* SEQPACKET to sandbox-proxy, which gets an end of each egress stream; -1: there is no egress */
 	const void *welcome; /* the encoded body; outlives the link */
 	size_t welcome_len;
 	uid_t owner_uid; /* who alone is served on vsock.sock, as this process sees that user (E17) */

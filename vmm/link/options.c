@@ -71,6 +71,7 @@ FD_OPTION(vsock, config.vsock_fd)
 FD_OPTION(control, config.control_fd)
 FD_OPTION(listen, config.listen_fd)
 FD_OPTION(session_log, config.session_log_fd)
+FD_OPTION(egress, config.egress_fd)
 
 static const struct option_row {
 	const char *word;
@@ -84,6 +85,7 @@ static const struct option_row {
 	{ "--listen-fd", parse_listen },
 	{ "--welcome-fd", parse_welcome },
 	{ "--session-log-fd", parse_session_log },
+	{ "--egress-fd", parse_egress },
 	{ "--lock-fd", parse_lock },
 	{ "--socket-folder", parse_folder },
 	{ "--allow-port", parse_allow },
@@ -119,7 +121,8 @@ int link_options_parse(struct link_options *options, int argc, char **argv, stru
 			.vsock_fd = -1,
 			.control_fd = -1,
 			.listen_fd = -1,
-			.session_log_fd = -1 } };
+			.session_log_fd = -1,
+			.egress_fd = -1 } };
 	int r;
 
 	for (int i = 1; i < argc; i++) {
