@@ -16,10 +16,29 @@
 
 #define LAST_TURN 4096 /* records of one that has ended: more than a socket holds */
 
+bool child_is_alive(const struct child *c)
+{
+	return c->started && !c->gone;
+}
+
 void child_signal(struct child *c, int signal)
 {
-	if (c->started && !c->gone)
+	if (child_is_alive(c))
 		process_id_signal(&c->process->id, signal);
+}
+
+void children_signal(struct supervisor *s, int signal)
+{
+	for (struct child *c = s->children; c; c = c->next)
+		child_signal(c, signal);
+}
+
+bool children_any_alive(const struct supervisor *s)
+{
+	for (const struct child *c = s->children; c; c = c->next)
+		if (child_is_alive(c))
+			return true;
+	return false;
 }
 
 static void take_log(void *data, uint32_t events)
@@ -37,7 +56,6 @@ static void take_log(void *data, uint32_t events)
 
 void child_drain_events(struct child *c, int most)
 {
-	struct supervisor *s = c->supervisor;
 	uint8_t wire[EVENT_SIZE + 1];
 	struct event event;
 	ssize_t n = -1;
@@ -48,10 +66,8 @@ void child_drain_events(struct child *c, int most)
 			break;
 		if (event_decode(wire, (uint64_t)n, &event) < 0)
 			log_ratelimited(LOG_WARN, "%s: a malformed record", c->process->name);
-		else if (c == &s->vmm)
-			vmm_event_take(s, &event);
 		else
-			link_event_take(s, &event);
+			c->kind->event(c, &event);
 	}
 	if (n == 0)
 		loop_remove(TAKE_PTR(c->event_source)); /* its end will be reaped */
@@ -63,14 +79,17 @@ static void take_events(void *data, uint32_t events)
 	child_drain_events(data, CHILD_TURN);
 }
 
-int child_watch(struct supervisor *s, struct child *c, struct backend_child *process,
-	const char *log_name, struct err *err)
+int child_watch(struct supervisor *s, struct child *c, struct jailed_child *process,
+	const struct child_kind *kind, const char *log_name, struct err *err)
 {
 	char path[PATH_MAX];
 	int r = paths_of_state(&s->paths, s->record.spec.name, log_name, path, err);
 
 	c->supervisor = s;
 	c->process = process;
+	c->kind = kind;
+	c->next = s->children;
+	s->children = c;
 	c->started = process->id.pid > 0;
 	if (r < 0 || !c->started)
 		return r;
@@ -83,9 +102,23 @@ int child_watch(struct supervisor *s, struct child *c, struct backend_child *pro
 		     : 0;
 }
 
-/* The words for an end that nobody explained. */
-static void set_reason_of(struct supervisor *s, const struct child *c, int status)
+void child_forget(struct child *c)
 {
+	struct child **at = &c->supervisor->children;
+
+	while (*at && *at != c)
+		at = &(*at)->next;
+	if (*at)
+		*at = c->next;
+	loop_remove(TAKE_PTR(c->event_source));
+	loop_remove(TAKE_PTR(c->log_source));
+	close_keeping_errno(c->log.file.fd);
+	c->log.file.fd = -1;
+}
+
+void child_explain_end(struct child *c, int status)
+{
+	struct supervisor *s = c->supervisor;
 	const char *name = c->process->name;
 
 	if (WIFSIGNALED(status))
@@ -95,8 +128,14 @@ static void set_reason_of(struct supervisor *s, const struct child *c, int statu
 			s, "%s failed: %s", name, *c->log.tail ? c->log.tail : "it said nothing");
 }
 
-static void vmm_ended(struct supervisor *s, int status)
+static void vmm_event(struct child *c, const struct event *e)
 {
+	vmm_event_take(c->supervisor, e);
+}
+
+static void vmm_ended(struct child *c, int status)
+{
+	struct supervisor *s = c->supervisor;
 	bool known;
 
 	if (s->end == MACHINE_END_NONE && WIFEXITED(status)) /* its record was lost */
@@ -105,28 +144,41 @@ static void vmm_ended(struct supervisor *s, int status)
 	if (s->phase == PHASE_UP && known)
 		supervisor_set_reason(s, "%s", lifecycle_end_reason(s->end));
 	else if (s->phase == PHASE_UP)
-		set_reason_of(s, &s->vmm, status);
+		child_explain_end(c, status);
 	stop_after_vmm(s, !known || lifecycle_end_is_fault(s->end));
 }
 
-static void link_ended(struct supervisor *s, int status)
+static void link_event(struct child *c, const struct event *e)
 {
-	if (s->phase != PHASE_UP)
-		return;
-	set_reason_of(s, &s->link, status);
-	stop_begin_fault(s);
+	link_event_take(c->supervisor, e);
 }
 
-static void child_ended(struct supervisor *s, struct child *c, int status)
+static void link_ended(struct child *c, int status)
+{
+	if (c->supervisor->phase != PHASE_UP)
+		return;
+	child_explain_end(c, status);
+	stop_begin_fault(c->supervisor);
+}
+
+const struct child_kind child_kind_vmm = { .event = vmm_event, .ended = vmm_ended };
+const struct child_kind child_kind_link = { .event = link_event, .ended = link_ended };
+
+static void child_ended(struct child *c, int status)
 {
 	child_drain_events(c, LAST_TURN); /* what it said last comes before its end */
 	if (c->log_source)
 		take_log(c, EPOLLIN);
 	c->gone = true;
-	if (c == &s->vmm)
-		vmm_ended(s, status);
-	else
-		link_ended(s, status);
+	c->kind->ended(c, status);
+}
+
+static struct child *find_child(const struct supervisor *s, pid_t pid)
+{
+	for (struct child *c = s->children; c; c = c->next)
+		if (child_is_alive(c) && c->process->id.pid == pid)
+			return c;
+	return NULL; /* an orphan that came to us */
 }
 
 void children_reap(struct supervisor *s)
@@ -135,12 +187,10 @@ void children_reap(struct supervisor *s)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct child *c = pid == s->vmm.process->id.pid	   ? &s->vmm
-				  : pid == s->link.process->id.pid ? &s->link
-								   : NULL;
+		struct child *c = find_child(s, pid);
 
-		if (c && !c->gone) /* else an orphan that came to us */
-			child_ended(s, c, status);
+		if (c)
+			child_ended(c, status);
 	}
 	if (s->phase != PHASE_UP)
 		stop_finish_if_gone(s);

@@ -73,11 +73,14 @@ int launch_spawn(struct supervisor *s, const char **ret_stage, struct err *err)
 
 	starter_tell_stage(s, "boot", "booting");
 	s->spawned = true;
-	r = backend_kvm_spawn(
-		&s->plan, s->lock_fd, &s->processes, remember_processes, s, ret_stage, err);
+	r = backend_make_lifeline(&s->processes, err);
+	if (r == 0)
+		r = backend_kvm_spawn(
+			&s->plan, s->lock_fd, &s->processes, remember_processes, s, ret_stage, err);
 	first = r == 0 ? err : NULL;
-	if (child_watch(s, &s->vmm, &s->processes.vmm, "vmm.log", first) < 0 ||
-		child_watch(s, &s->link, &s->processes.link, "link.log", first) < 0)
+	if (child_watch(s, &s->vmm, &s->processes.vmm, &child_kind_vmm, "vmm.log", first) < 0 ||
+		child_watch(s, &s->link, &s->processes.link, &child_kind_link, "link.log", first) <
+			0)
 		r = r < 0 ? r : -ENOMEM;
 	boot_plan_finish(&s->plan); /* what the children need, they have */
 	return r;

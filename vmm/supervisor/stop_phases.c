@@ -109,10 +109,9 @@ static void leave_nothing(struct supervisor *s)
 void stop_finish_if_gone(struct supervisor *s)
 {
 	struct process_stat members[16];
-	bool gone = (s->vmm.gone || !s->vmm.started) && (s->link.gone || !s->link.started);
 	int left;
 
-	if (!gone && s->phase != PHASE_GIVE_UP)
+	if (children_any_alive(s) && s->phase != PHASE_GIVE_UP)
 		return;
 	left = clear_group(s->record.cgroup, members, ARRAY_SIZE(members));
 	s->record.ended_at = (uint64_t)time(NULL);
@@ -139,14 +138,13 @@ static void next_phase(void *data)
 	case PHASE_ASK:
 		enter_phase(s, PHASE_TERM, TERM_WAIT_MS);
 		child_signal(&s->vmm, SIGTERM);
-		if (s->vmm.gone || !s->vmm.started)
+		if (!child_is_alive(&s->vmm))
 			child_signal(&s->link, SIGTERM);
 		break;
 	case PHASE_TERM:
 		enter_phase(s, PHASE_KILL, KILL_WAIT_MS);
 		cgroup_kill(s->record.cgroup);
-		child_signal(&s->vmm, SIGKILL);
-		child_signal(&s->link, SIGKILL);
+		children_signal(s, SIGKILL);
 		break;
 	case PHASE_KILL:
 	case PHASE_GIVE_UP:

@@ -31,10 +31,20 @@
 
 enum phase { PHASE_UP, PHASE_ASK, PHASE_TERM, PHASE_KILL, PHASE_GIVE_UP };
 
+struct child;
+
+/* What becomes of one kind of child's records, and of its end. */
+struct child_kind {
+	void (*event)(struct child *c, const struct event *e);
+	void (*ended)(struct child *c, int status); /* as waitpid(2) has it; c->gone is set */
+};
+
 /* One child as the loop sees it: children.c. */
 struct child {
 	struct supervisor *supervisor;
-	struct backend_child *process;
+	struct jailed_child *process;
+	const struct child_kind *kind;
+	struct child *next; /* of s->children */
 	struct loop_source *event_source, *log_source;
 	struct child_log log;
 	bool started, gone;
@@ -49,6 +59,7 @@ struct supervisor {
 	struct boot_plan plan;
 	struct backend_processes processes;
 	struct child vmm, link;
+	struct child *children; /* all that are watched */
 	struct loop *loop;
 	struct loop_source *signal_source, *progress_source, *ready_timer, *timeout_timer,
 		*stop_timer, *linger_timer, *drain_timer;
