@@ -93,9 +93,9 @@ int tls_server_accept(struct tls_server *server, int fd, const struct policy_hos
 	const struct ca_leaf *leaf;
 	int r = ca_leaf(server->ca, host, now, &leaf, err);
 
-	if (r == 0)
-		r = tls_session_create(
-			server->context, fd, host, offers_h2, "the guest", &session, err);
+	if (r < 0)
+		return r;
+	r = tls_session_create(server->context, fd, host, offers_h2, "the guest", &session, err);
 	if (r < 0)
 		return r;
 	SSL_set_accept_state(session->ssl);

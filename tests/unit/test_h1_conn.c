@@ -112,8 +112,12 @@ static bool move(int i)
 
 static void turn(void)
 {
-	while (move(0) | move(1))
-		;
+	bool moved;
+
+	do {
+		moved = move(0);
+		moved = move(1) || moved;
+	} while (moved);
 }
 
 static int setup(void **state)

@@ -114,8 +114,12 @@ static bool move(struct h2 *from, struct h2 *to)
 
 static void turn(void)
 {
-	while (move(f->client, f->server) | move(f->server, f->client))
-		;
+	bool moved;
+
+	do {
+		moved = move(f->client, f->server);
+		moved = move(f->server, f->client) || moved;
+	} while (moved);
 }
 
 static int setup(void **state)
