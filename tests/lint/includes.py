@@ -22,14 +22,18 @@ MAY_INCLUDE = {
     "vmm/link": ["vmm/base", "vmm/jail", "guest-agent/protocol", "vmm/devices"],
     "images": ["vmm/base", "vmm/jail"],
     "policy": ["vmm/base"],
-    "vsock-proxy": ["vmm/base", "vmm/jail", "policy"],
-    "vmm/supervisor": ["vmm/base", "vmm/jail", "vmm/link", "vmm/share", "guest-agent/protocol", "images", "policy"],
+    "vsock-proxy": ["vmm/base", "vmm/jail", "policy", "guest-agent/protocol", "vmm/supervisor"],
+    "vmm/supervisor": ["vmm/base", "vmm/jail", "vmm/link", "vmm/share", "guest-agent/protocol", "images", "policy", "vsock-proxy"],
     "vmm/sandboxctl": ["vmm/base", "vmm/jail", "vmm/share", "vmm/supervisor", "guest-agent/protocol", "images", "policy"],
 }
 
-# Exceptions to the table by file, each with its reason.
+# Of some folders only these headers, each with its reason.
 ALSO = {
     "vmm/link": {"vmm/devices": {"vmm/devices/vsock_broker.h"}},  # the messages by which streams change hands
+    # What it says to proxy and injectors: control messages, a policy's bundle, the sandbox's CA.
+    "vmm/supervisor": {"vsock-proxy": {"vsock-proxy/bundle.h", "vsock-proxy/ca.h", "vsock-proxy/control.h"}},
+    # What an event is, as a message to the audit log's writer: pure.
+    "vsock-proxy": {"vmm/supervisor": {"vmm/supervisor/audit/audit_event.h"}},
 }
 
 # third-party header (regular expression) -> the only files or folders that may include it

@@ -54,7 +54,7 @@ void boot_plan_init(struct boot_plan *plan, const struct spec *spec, const struc
 void boot_plan_finish(struct boot_plan *plan)
 {
 	int *fds[] = { &plan->kvm_fd, &plan->kernel_fd, &plan->initramfs_fd, &plan->console_fd,
-		&plan->session_log_fd, &plan->welcome_fd, &plan->listen_fd, &plan->egress_fd };
+		&plan->session_log_fd, &plan->welcome_fd, &plan->listen_fd };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close_keeping_errno(TAKE_FD(*fds[i]));

@@ -61,6 +61,8 @@ void spec_finish(struct spec *spec)
 		finish_share(&spec->shares[i]);
 	free(spec->image);
 	free(spec->kernel);
+	free(spec->policy);
+	free(spec->tier);
 	json_free_texts(spec->environment);
 	json_free_texts(spec->command);
 	*spec = (struct spec){};
@@ -122,6 +124,10 @@ json_t *spec_encode(const struct spec *spec)
 		r |= json_object_set_new(json, "pids", json_integer(spec->pids));
 	if (spec->kernel)
 		r |= json_object_set_new(json, "kernel", json_string(spec->kernel));
+	if (spec->policy)
+		r |= json_object_set_new(json, "policy", json_string(spec->policy));
+	if (spec->tier)
+		r |= json_object_set_new(json, "tier", json_string(spec->tier));
 	r |= json_object_set_new(json, "environment", json_from_texts(spec->environment));
 	r |= json_object_set_new(json, "command", json_from_texts(spec->command));
 	if (r) {
@@ -212,6 +218,8 @@ static void decode_fields(struct json_reader *r, struct spec *spec)
 	spec->cols = (uint16_t)json_get_u64(r, "cols", 0, 65535);
 	spec->await_attach = json_get_bool(r, "await_attach");
 	spec->nested = json_get_bool(r, "nested");
+	spec->policy = copy_text(r, json_get_text_or(r, "policy", SPEC_POLICY_MAX, NULL));
+	spec->tier = copy_text(r, json_get_text_or(r, "tier", SPEC_TIER_MAX, NULL));
 }
 
 int spec_decode(json_t *json, struct spec *ret, struct err *err)

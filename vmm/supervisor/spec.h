@@ -21,6 +21,8 @@
 #define SPEC_WORDS_MAX	      1024 /* of a command; of an environment */
 #define SPEC_WORD_LEN_MAX     32768
 #define SPEC_PATH_LEN_MAX     4095
+#define SPEC_POLICY_MAX	      (256 * 1024)
+#define SPEC_TIER_MAX	      16
 #define SPEC_TEXT_MAX	      (768 * 1024) /* the whole as JSON */
 #define SPEC_CPUS_MAX	      32
 #define SPEC_MEMORY_MIB_MIN   64
@@ -66,6 +68,8 @@ struct spec {
 	/* The starter is about to attach: a command that ends at once waits a moment for it. */
 	bool await_attach;
 	bool nested; /* let the guest see VMX or SVM */
+	char *policy; /* the command line's policy document (policy/schema.json); NULL: none */
+	char *tier; /* its word (policy.h); NULL: the lowest */
 };
 
 /* cpus and memory at their defaults, no name, image "host". */

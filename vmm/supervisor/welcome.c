@@ -5,10 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "guest-agent/protocol/messages.h"
 #include "vmm/base/array.h"
@@ -16,6 +14,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/supervisor/boot_plan.h"
+#include "vmm/supervisor/sealed.h"
 #include "vmm/supervisor/ssh_keys.h"
 
 #define SANDBOX_UID 1000
@@ -40,6 +39,11 @@ static const char sshd_config[] =
 	"LogLevel ERROR\n"
 	"Subsystem sftp internal-sftp\n";
 
+static const char policy_words_egress[] =
+	"Whatever this sandbox connects to goes through a proxy on the host, which lets pass what its policy allows\n"
+	"and adds credentials there: none is in here. What was denied, and what would allow it: /run/sandbox/denials.\n"
+	"On the host: `sandboxctl policy ls`, `sandboxctl policy allow HOST`.\n";
+
 static const char policy_words[] =
 	"This sandbox has no network: there is no device for one. What it needs comes in by shares\n"
 	"and by `sandboxctl cp` on the host; its own ports are published by `sandboxctl start -p`.\n";
@@ -48,6 +52,7 @@ static const char policy_words[] =
 struct draft {
 	struct protocol_welcome message;
 	uint8_t seed[PROTOCOL_SEED_MAX];
+	char tier[SPEC_TIER_MAX + 2];
 	char *texts[8]; /* files that were read */
 	size_t text_count;
 	struct err *err;
@@ -99,8 +104,12 @@ static void add_files(struct draft *d, const struct boot_plan *plan)
 {
 	const char *ssh = plan->ssh_folder;
 
-	add_text(d, "/run/sandbox/tier", 0644, "builder\n");
-	add_text(d, "/run/sandbox/policy", 0644, policy_words);
+	snprintf(d->tier, sizeof(d->tier), "%s\n", plan->spec->tier ? plan->spec->tier : "builder");
+	add_text(d, "/run/sandbox/tier", 0644, d->tier);
+	if (plan->certificate)
+		add_text(d, PROTOCOL_CA_PATH, 0644, plan->certificate);
+	add_text(d, "/run/sandbox/policy", 0644,
+		plan->certificate ? policy_words_egress : policy_words);
 	if (!*ssh)
 		return;
 	add_text(d, "/run/sandbox/ssh/sshd_config", 0644, sshd_config);
@@ -153,7 +162,7 @@ static void fill(struct draft *d, const struct boot_plan *plan)
 	clock_gettime(CLOCK_REALTIME, &now);
 	m->time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	m->uid = m->gid = SANDBOX_UID;
-	m->flags = PROTOCOL_WELCOME_SUDO;
+	m->flags = PROTOCOL_WELCOME_SUDO | (plan->certificate ? PROTOCOL_WELCOME_EGRESS : 0);
 	m->root = plan->has_p9 ? PROTOCOL_ROOT_HOST : PROTOCOL_ROOT_INITRAMFS;
 	m->instance = plan->instance;
 	m->hostname = plan->spec->name;
@@ -167,22 +176,6 @@ static void fill(struct draft *d, const struct boot_plan *plan)
 		add_mount(d, &plan->shares[i]);
 	add_files(d, plan);
 	add_environment(d, plan->spec->environment);
-}
-
-static int write_memfd(const void *data, size_t len, int *ret_fd, struct err *err)
-{
-	_cleanup_close_ int fd = memfd_create("welcome", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int r = fd < 0 ? -errno : fdio_write_full(fd, data, len);
-
-	if (r == 0 &&
-		(lseek(fd, 0, SEEK_SET) < 0 ||
-			fcntl(fd, F_ADD_SEALS,
-				F_SEAL_SEAL | F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0))
-		r = -errno;
-	if (r < 0)
-		return err_set(err, r, "welcome: %s", strerror(-r));
-	*ret_fd = TAKE_FD(fd);
-	return 0;
 }
 
 int welcome_make(const struct boot_plan *plan, int *ret_fd, struct err *err)
@@ -206,7 +199,7 @@ int welcome_make(const struct boot_plan *plan, int *ret_fd, struct err *err)
 		r = err_set(err, -E2BIG, "welcome: environment and keys are longer than %u bytes",
 			PROTOCOL_WELCOME_MAX);
 	else
-		r = write_memfd(body, w.offset, ret_fd, err);
+		r = sealed_memfd("welcome", body, w.offset, ret_fd, err);
 	for (size_t i = 0; i < d->text_count; i++)
 		free(d->texts[i]);
 	free(d);
