@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vsock-proxy/control.h"
+#include "vsock-proxy/egress_control.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -30,16 +30,16 @@ static int close_pair(void **state)
 
 static void carries_an_fd_and_a_name(void **state)
 {
-	struct control_message m = { .op = CONTROL_INJECTOR, .binding = "github" }, got;
+	struct egress_control m = { .op = EGRESS_CONTROL_INJECTOR, .binding = "github" }, got;
 	int pipe_fds[2], fd;
 	char c = 'x';
 
 	(void)state;
 	assert_int_equal(pipe(pipe_fds), 0);
-	assert_int_equal(control_receive(pair[1], &got, &fd), -EAGAIN);
-	assert_int_equal(control_send(pair[0], &m, pipe_fds[1]), 0);
-	assert_int_equal(control_receive(pair[1], &got, &fd), 1);
-	assert_int_equal(got.op, CONTROL_INJECTOR);
+	assert_int_equal(egress_control_receive(pair[1], &got, &fd), -EAGAIN);
+	assert_int_equal(egress_control_send(pair[0], &m, pipe_fds[1]), 0);
+	assert_int_equal(egress_control_receive(pair[1], &got, &fd), 1);
+	assert_int_equal(got.op, EGRESS_CONTROL_INJECTOR);
 	assert_string_equal(got.binding, "github");
 	assert_int_equal(write(fd, &c, 1), 1);
 	c = 0;
@@ -49,24 +49,24 @@ static void carries_an_fd_and_a_name(void **state)
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
 	close(pair[0]);
-	assert_int_equal(control_receive(pair[1], &got, &fd), 0);
+	assert_int_equal(egress_control_receive(pair[1], &got, &fd), 0);
 	pair[0] = dup(pair[1]); /* for close_pair() */
 }
 
 static void sends_nothing_that_is_wrong(void **state)
 {
-	struct control_message m = { .op = CONTROL_POLICY };
+	struct egress_control m = { .op = EGRESS_CONTROL_POLICY };
 
 	(void)state;
-	assert_int_equal(control_send(pair[0], &m, -1), -EINVAL);
+	assert_int_equal(egress_control_send(pair[0], &m, -1), -EINVAL);
 	strcpy(m.binding, "x"); /* a policy has none */
-	assert_int_equal(control_send(pair[0], &m, 0), -EINVAL);
-	m = (struct control_message){ .op = CONTROL_INJECTOR, .binding = "a b" };
-	assert_int_equal(control_send(pair[0], &m, 0), -EINVAL);
+	assert_int_equal(egress_control_send(pair[0], &m, 0), -EINVAL);
+	m = (struct egress_control){ .op = EGRESS_CONTROL_INJECTOR, .binding = "a b" };
+	assert_int_equal(egress_control_send(pair[0], &m, 0), -EINVAL);
 	memset(m.binding, 'x', sizeof(m.binding));
-	assert_int_equal(control_send(pair[0], &m, 0), -EINVAL);
-	m = (struct control_message){ .op = 9 };
-	assert_int_equal(control_send(pair[0], &m, 0), -EINVAL);
+	assert_int_equal(egress_control_send(pair[0], &m, 0), -EINVAL);
+	m = (struct egress_control){ .op = 9 };
+	assert_int_equal(egress_control_send(pair[0], &m, 0), -EINVAL);
 }
 
 static void drops_what_is_not_a_message(void **state)
@@ -86,21 +86,21 @@ static void drops_what_is_not_a_message(void **state)
 		{ "\2\0\0\0x\0y", 7, true },
 		{ "\2\0\0\0x\ny", 7, true },
 	};
-	char longest[CONTROL_SIZE_MAX + 1] = { CONTROL_INJECTOR };
-	struct control_message got;
+	char longest[EGRESS_CONTROL_SIZE_MAX + 1] = { EGRESS_CONTROL_INJECTOR };
+	struct egress_control got;
 	int fd;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		assert_int_equal(
 			fdpass_send(pair[0], bad[i].bytes, bad[i].len, bad[i].fd ? 0 : -1), 0);
-		assert_int_equal(control_receive(pair[1], &got, &fd), -EBADMSG);
+		assert_int_equal(egress_control_receive(pair[1], &got, &fd), -EBADMSG);
 	}
-	memset(longest + CONTROL_HEAD, 'x', sizeof(longest) - CONTROL_HEAD);
+	memset(longest + EGRESS_CONTROL_HEAD, 'x', sizeof(longest) - EGRESS_CONTROL_HEAD);
 	assert_int_equal(fdpass_send(pair[0], longest, sizeof(longest), 0), 0);
-	assert_int_equal(control_receive(pair[1], &got, &fd), -EBADMSG);
+	assert_int_equal(egress_control_receive(pair[1], &got, &fd), -EBADMSG);
 	assert_int_equal(fdpass_send(pair[0], longest, sizeof(longest) - 1, 0), 0);
-	assert_int_equal(control_receive(pair[1], &got, &fd), 1);
+	assert_int_equal(egress_control_receive(pair[1], &got, &fd), 1);
 	close(fd);
 }
 
