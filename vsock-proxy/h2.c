@@ -373,7 +373,7 @@ ssize_t h2_pull(struct h2 *h2, uint8_t *out, size_t size)
 	size_t used = 0;
 
 	/* nghttp2 gives a frame at a time, in memory of its own, and gives it once. */
-	while (size - used >= RECORD_DATA_MAX + RECORD_PAYLOAD_MAX) {
+	while (size - used >= H2_PULL_MIN) {
 		const uint8_t *bytes;
 		ssize_t n = nghttp2_session_mem_send(h2->session, &bytes);
 

@@ -40,11 +40,11 @@ ALSO = {
 LIBRARY = {
     r"jansson\.h": ["vmm/supervisor", "vmm/sandboxctl", "policy/reader.c", "images"],
     r"glib(/|\.h)|gio/": ["vmm/supervisor", "vmm/sandboxctl"],
-    r"openssl/": ["images", "vmm/supervisor", "vsock-proxy/ca.c", "vsock-proxy/tls_client.c", "vsock-proxy/tls_server.c", "vsock-proxy/tls_session.c"],
+    r"openssl/": ["images", "vmm/supervisor", "vsock-proxy/ca.c", "vsock-proxy/policy_digest.c", "vsock-proxy/tls_client.c", "vsock-proxy/tls_server.c", "vsock-proxy/tls_session.c"],
     r"seccomp\.h": ["vmm/jail"],
     r"cap-ng\.h": ["vmm/jail/caps.c"],
     r"linux/kvm\.h": ["vmm/machine", "vmm/jail/seccomp_vmm.c"],
-    r"(lzma|zstd|zlib|lz4|lz4frame)\.h": ["images/kernel", "images"],
+    r"(lzma|zstd|zlib|lz4|lz4frame)\.h": ["images/kernel", "images", "vsock-proxy/unmask.c"],
     r"libvirt/|guestfs\.h|netlink/": [],
     r"ares\.h": ["vsock-proxy/resolver.c"],
     r"libpsl\.h": ["policy/match.c"],

@@ -71,7 +71,8 @@ int jail_begin(const struct jail_plan *plan, struct err *err)
 	r = tie_to_supervisor(plan, err);
 	if (r < 0)
 		return r;
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
+	if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+		    (plan->keep_network ? 0 : CLONE_NEWNET)) < 0) {
 		r = -errno;
 		err_set(err, r, "%s: cannot make namespaces: %s", plan->process, strerror(-r));
 		jail_explain_refusal(err);
@@ -103,8 +104,8 @@ static int set_limits(const struct jail_plan *plan, struct err *err)
 
 int jail_restrict(const struct jail_plan *plan, uint32_t *ret_layers, struct err *err)
 {
-	uint32_t layers = JAIL_USER_NS | JAIL_PID_NS | JAIL_MOUNT_NS | JAIL_NET_NS |
-			  JAIL_IPC_UTS_NS | JAIL_EMPTY_ROOT;
+	uint32_t layers = JAIL_USER_NS | JAIL_PID_NS | JAIL_MOUNT_NS | JAIL_IPC_UTS_NS |
+			  JAIL_EMPTY_ROOT | (plan->keep_network ? 0 : JAIL_NET_NS);
 	int r = set_limits(plan, err);
 
 	if (r == 0 && !omitted(plan, JAIL_LANDLOCK)) {

@@ -55,6 +55,7 @@ struct jail_plan {
 	int lifeline_fd; /* a pipe's read end whose other end only the supervisor holds; end of file: it is dead */
 	const struct jail_bind *binds;
 	size_t bind_count;
+	bool keep_network; /* sandbox-injector alone: the host's network namespace, and TCP connections in it */
 	bool proc_fd; /* wants /fd -> its own /proc/self/fd (to reopen O_PATH fds) */
 	/* Tests only, and only in builds with -Djail_test=true: layers to leave out (enum jail_layer bits). */
 	uint32_t omit_layers;

@@ -87,7 +87,7 @@ int landlock_restrict(const struct jail_plan *plan, struct err *err)
 	int abi = landlock_abi();
 	struct ruleset ruleset = {
 		.handled_access_fs = all_fs_rights(abi),
-		.handled_access_net = NET_BIND_TCP | NET_CONNECT_TCP,
+		.handled_access_net = NET_BIND_TCP | (plan->keep_network ? 0 : NET_CONNECT_TCP),
 		.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL,
 	};
 

@@ -53,6 +53,8 @@ struct seccomp_table {
 extern const struct seccomp_table seccomp_vmm;
 extern const struct seccomp_table seccomp_vmm_vcpu; /* on top, for vCPU threads */
 extern const struct seccomp_table seccomp_link;
+extern const struct seccomp_table seccomp_proxy;
+extern const struct seccomp_table seccomp_injector;
 extern const struct seccomp_table seccomp_unpack; /* one kernel file, then its end */
 
 /* all_threads: TSYNC, else the calling thread only. */

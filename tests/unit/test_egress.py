@@ -1,0 +1,409 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""sandbox-proxy and sandbox-injector together, between a guest that is this program and an internet made here (tests/lib/egress_rig.py).
+What each module promises by itself is in its own test; this is what only both together can be seen doing. Usage: test_egress.py BUILD"""
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.lib.egress_rig import *  # noqa: E402,F403
+
+SECRET = "s3cr3t-Value/42+x"
+POLICY = {
+    "version": 1,
+    "rules": [
+        {"id": "api", "action": "allow", "host": "api.test", "port": [80, 443], "methods": ["GET", "POST", "HEAD"], "paths": ["/v1/**"], "websocket": True},
+        {"id": "small", "action": "allow", "host": "small.test", "request_bytes_max": 1000},
+        {"id": "limited", "action": "allow", "host": "limited.test"},
+        {"id": "inside", "action": "allow", "host": ["rebind.test", "inside.test", "loop.test"]},
+        {"id": "raw", "action": "allow", "host": "raw.test", "protocol": "tcp", "port": 7000},
+        {"id": "blind", "action": "allow", "host": "blind.test", "protocol": "tls"},
+        {"id": "bad", "action": "allow", "host": "untrusted.test"},
+    ],
+    "bindings": [{"id": "token", "secret": "api", "host": "api.test", "methods": ["GET", "POST"], "paths": ["/v1/**"], "scheme": "bearer"}],
+    "limits": [{"id": "two", "host": "limited.test", "requests_per_hour": 2}],
+}
+
+
+def request(stream, method, target, host, headers=(), body=None, close=True):
+    head = [f"{method} {target} HTTP/1.1", f"Host: {host}"] + list(headers)
+    if body is not None:
+        head.append(f"Content-Length: {len(body)}")
+    if close:
+        head.append("Connection: close")
+    stream.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + (body or b""))
+
+
+def response(stream, method="GET"):
+    """(status, headers in lower case, body); of a chunked one the trailers' text as a header."""
+    reader = stream.makefile("rb", buffering=0)
+
+    def line():
+        out = b""
+        while not out.endswith(b"\r\n"):
+            byte = reader.read(1)
+            if not byte:
+                raise EOFError(out)
+            out += byte
+        return out[:-2].decode()
+
+    def exactly(count):
+        out = b""
+        while len(out) < count:
+            piece = reader.read(count - len(out))
+            if not piece:
+                raise EOFError(out)
+            out += piece
+        return out
+    status, headers = int(line().split()[1]), {}
+    while text := line():
+        name, value = text.split(":", 1)
+        headers[name.lower()] = value.strip()
+    if method == "HEAD" or status in (101, 204, 304):
+        return status, headers, b""
+    if "content-length" in headers:
+        return status, headers, exactly(int(headers["content-length"]))
+    body = b""
+    if headers.get("transfer-encoding") == "chunked":
+        while size := int(line(), 16):
+            body += exactly(size)
+            line()
+        while text := line():
+            headers["trailers"] = text
+        return status, headers, body
+    while piece := reader.read(65536):
+        body += piece
+    return status, headers, body
+
+
+def ask(rig, target, host="api.test", port=443, method="GET", **more):
+    stream, verdict, texts = rig.connect(host, port)
+    assert verdict == ACCEPTED, (verdict, texts)
+    if port == 443:
+        stream = https(rig, stream, host)
+    request(stream, method, target, more.pop("authority", host), **more)
+    out = response(stream, method)
+    stream.close()
+    return out
+
+
+def allowed_and_denied(rig):
+    status, headers, body = ask(rig, "/v1/x?q=1", headers=["X-Mine: 1"])
+    seen = json.loads(body)
+    assert status == 200 and seen["url"] == "/v1/x?q=1" and seen["headers"]["x-mine"] == "1", body
+    assert seen["version"] == "2.0", "upstream speaks HTTP/2 where it can"
+    status, headers, body = ask(rig, "/v2/x")
+    denial = json.loads(body)
+    assert status == 403 and denial["error"] == "denied" and denial["reason"] == "path" and denial["rule"] == "api", body
+    assert denial["command"].startswith("sandboxctl policy allow "), denial
+    assert headers["proxy-status"].startswith("sandboxctl; error=http_request_denied"), headers
+    assert ask(rig, "/v1/x", method="DELETE")[0] == 403
+    assert ask(rig, "/", host="nobody.test")[0] == 403
+    assert rig.connect("nobody.test", 22)[1] == 2, "no HTTP is spoken there: the connection is denied"
+    assert not [n for n, _ in rig.dns.asked if n == "nobody.test"], "E7: nobody asked for what is denied"
+
+
+def credentials(rig):
+    """E13, E14, E15"""
+    _, _, body = ask(rig, "/v1/x?api_key=mine&a=b", headers=["Authorization: Bearer guest", "Cookie: a=b", "X_Api_Key: k"])
+    seen = json.loads(body)
+    assert "guest" not in body.decode() and "cookie" not in seen["headers"] and "x_api_key" not in seen["headers"], body
+    assert seen["url"] == "/v1/x?a=b" and SECRET not in body.decode(), seen
+    assert set(seen["headers"]["authorization"]) <= set("Bearer *"), "what came back is masked"
+    for query in ("", "?step=3", "?as=gzip", "?as=deflate&step=5"):
+        status, headers, body = ask(rig, "/v1/echo" + query)
+        assert status == 200, (query, status, body)
+        text = body.decode() + json.dumps(headers)
+        for form in (SECRET, base64.b64encode(SECRET.encode()).decode(), SECRET.encode().hex(), json.dumps(SECRET), "42%2Bx"):
+            assert form not in text, (query, form, text)
+        assert body.count(b"*") > 50 and "set-cookie" not in headers, (query, headers, body)
+    for unmaskable in ("br", "range"):
+        status, _, body = ask(rig, f"/v1/echo?as={unmaskable}")
+        assert status == 502 and b"could not be looked for" in body, (unmaskable, status, body)
+    status, headers, body = ask(rig, "/v1/echo?as=trailers", headers=["TE: trailers"])
+    assert status == 200 and SECRET not in json.dumps(headers) and "*" in headers.get("trailers", "*"), headers
+    status, headers, _ = ask(rig, "/v1/redirect")
+    assert status == 302 and headers["location"] == "https://elsewhere.test/", "handed to the guest"
+    # Plain text carries no credential.
+    status, _, body = ask(rig, "/v1/x", port=80)
+    assert status == 200 and "authorization" not in json.loads(body)["headers"], body
+
+
+def one_host_a_connection(rig):
+    """E4, E9"""
+    stream, _, _ = rig.connect("api.test", 443)
+    stream = https(rig, stream, "api.test")
+    request(stream, "GET", "/v1/x", "api.test", close=False)
+    assert response(stream)[0] == 200
+    request(stream, "GET", "/v1/x", "evil.test", close=False)
+    assert response(stream)[0] == 421
+    for target, want in (("evil.test:443", 421), ("api.test:443", 400)):
+        request(stream, "CONNECT", target, target, close=False)
+        assert response(stream)[0] == want
+    stream.close()
+    assert ask(rig, "http://api.test/v1/x", port=80)[0] == 400, "an absolute form names another proxy's business"
+    for name in ("evil.test", None):
+        stream, verdict, _ = rig.connect("api.test", 443)
+        context = ssl.create_default_context(cafile=str(rig.ca))
+        context.check_hostname = False
+        try:
+            context.wrap_socket(stream, server_hostname=name)
+            raise AssertionError(f"TLS for {name} was served")
+        except (ssl.SSLError, ConnectionError, EOFError, OSError):
+            pass
+
+
+def smuggling(rig):
+    """E10, E12: refused before anybody upstream hears of it."""
+    for bad in (b"GET /v1/x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                b"GET /v1/x HTTP/1.1\nHost: api.test\n\n", b"GET /v1/x HTTP/1.1\r\nHost: api.test\r\nHost: evil.test\r\n\r\n",
+                b"GET /v1/../v2 HTTP/1.1\r\nHost: api.test\r\n\r\n", b"GET /v1/%2e%2e/v2 HTTP/1.1\r\nHost: api.test\r\n\r\n",
+                b"GET /v1/x HTTP/1.1\r\nHost: api.test\r\n folded: 1\r\n\r\n"):
+        stream, _, _ = rig.connect("api.test", 443)
+        stream = https(rig, stream, "api.test")
+        stream.sendall(bad)
+        status, _, body = response(stream)
+        assert status in (400, 403), (bad, status)
+        assert json.loads(body)["error"] == "denied"
+        stream.close()
+
+
+def addresses(rig):
+    """E5, E6: what a name resolves to is judged at each connect, whatever the policy allows."""
+    turn = []
+    rig.dns.names["rebind.test"] = lambda: [ORIGIN] if not turn and not turn.append(1) else ["127.0.0.1"]
+    for name, address in (("inside.test", "10.1.2.3"), ("loop.test", "127.0.0.1")):
+        rig.dns.names[name] = [address]
+        status, _, body = ask(rig, "/", host=name)
+        assert status == 403 and json.loads(body)["reason"] in ("private", "forbidden"), (name, body)
+    rig.dns.names["loop.test"] = [f"{INTERNET}.1"]  # the host's own, by its kernel
+    time.sleep(1.2)
+    status, _, body = ask(rig, "/", host="loop.test")
+    assert status == 403 and json.loads(body)["reason"] == "forbidden", body
+
+
+def bodies(rig):
+    data = os.urandom(3 << 20)
+    _, _, body = ask(rig, "/v1/put", method="POST", body=data)
+    seen = json.loads(body)
+    assert seen["size"] == len(data) and seen["sha256"] == hashlib.sha256(data).hexdigest()
+    _, _, body = ask(rig, f"/v1/large?size={5 << 20}")
+    assert len(body) == 5 << 20
+    status, _, body = ask(rig, "/", host="small.test", method="POST", body=b"x" * 2000)
+    assert status == 413, (status, body)
+    begun = time.monotonic()
+    stream, _, _ = rig.connect("api.test", 443)
+    stream = https(rig, stream, "api.test")
+    request(stream, "GET", "/v1/events", "api.test")
+    first = stream.recv(65536)
+    while b"data: 1" not in first:
+        first += stream.recv(65536)
+    assert b"data: 3" not in first, "server-sent events are not held back"
+    assert time.monotonic() - begun < 30
+    stream.close()
+
+
+def a_slow_reader_costs_little(rig):
+    """A guest that asks for much and reads nothing: back-pressure up to the origin."""
+    stream, _, _ = rig.connect("api.test", 443)
+    stream = https(rig, stream, "api.test")
+    request(stream, "GET", f"/v1/large?size={256 << 20}", "api.test")
+    time.sleep(2)
+    for child in (rig.proxy, rig.injectors["token"][0]):
+        status = pathlib.Path(f"/proc/{child.pid}/status").read_text()
+        rss = int(status.split("VmRSS:")[1].split()[0])
+        assert rss < 400 << 10, f"{rss} KiB in {child.args[0]}"  # sanitizers keep a lot, 256 MiB of a body would show
+    stream.close()
+
+
+def limits(rig):
+    for want in (200, 200, 429):
+        status, headers, body = ask(rig, "/", host="limited.test")
+        assert status == want, (status, body)
+    denial = json.loads(body)
+    assert denial["lifts_at"] > time.time() and int(headers["retry-after"]) > 0, (denial, headers)
+
+
+def tunnels(rig):
+    def serve():
+        server = socket.create_server((ORIGIN, 7000))
+
+        def run():
+            while True:
+                client, _ = server.accept()
+                client.sendall(b"hello ")  # a server that speaks first
+                while data := client.recv(4096):
+                    client.sendall(data)
+                client.close()
+        threading.Thread(target=run, daemon=True).start()
+    rig.there(serve)
+    stream, verdict, texts = rig.connect("raw.test", 7000)
+    assert verdict == ACCEPTED, texts
+    stream.sendall(b"world")
+    assert read_exactly(stream, 11) == b"hello world"
+    stream.shutdown(socket.SHUT_WR)
+    assert stream.recv(1) == b""
+    assert rig.connect("raw.test", 7001)[1] == 2
+    # An opaque TLS rule: the upstream's own certificate comes through.
+    stream, verdict, _ = rig.connect("blind.test", 443)
+    context = ssl.create_default_context(cafile=str(rig.roots))
+    stream = context.wrap_socket(stream, server_hostname="blind.test")
+    request(stream, "GET", "/v1/x", "blind.test")
+    assert response(stream)[0] == 200
+
+
+def as_a_proxy(rig):
+    """CONNECT and absolute-form requests to the guest's proxy port."""
+    stream, verdict, _ = rig.connect("", 0, EGRESS_PROXY)
+    stream.sendall(b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n")
+    assert read_exactly(stream, 12) == b"HTTP/1.1 200"
+    while read_exactly(stream, 1) != b"\n" or read_exactly(stream, 2) != b"\r\n":
+        pass
+    stream = https(rig, stream, "api.test")
+    request(stream, "GET", "/v1/x", "api.test")
+    assert response(stream)[0] == 200
+    stream, _, _ = rig.connect("", 0, EGRESS_PROXY)
+    request(stream, "GET", "http://api.test/v1/x", "api.test")
+    assert response(stream)[0] == 200
+    stream, _, _ = rig.connect("", 0, EGRESS_PROXY)
+    stream.sendall(b"CONNECT nobody.test:22 HTTP/1.1\r\nHost: nobody.test:22\r\n\r\n")
+    status, headers, body = response(stream)
+    assert status == 403 and json.loads(body)["reason"] == "no-rule" and "proxy-status" in headers, body
+
+
+def websocket(rig):
+    stream, _, _ = rig.connect("api.test", 80)
+    request(stream, "GET", "/v1/socket", "api.test", close=False, headers=[
+        "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + base64.b64encode(b"0" * 16).decode()])
+    status, headers, _ = response(stream)
+    assert status == 101 and headers["upgrade"] == "websocket" and "sec-websocket-accept" in headers, (status, headers)
+    stream.sendall(b"frame")
+    assert read_exactly(stream, 5) == b"frame"
+    stream.close()
+    stream, _, _ = rig.connect("limited.test", 80)
+    request(stream, "GET", "/", "limited.test", headers=["Connection: Upgrade", "Upgrade: websocket"])
+    assert response(stream)[0] == 403, "only where a rule says so"
+
+
+def http2(rig):
+    """A client of HTTP/2, many requests at once on one connection, one of them for another host."""
+    port = bridge(rig, "api.test", 443)
+    script = """
+const http2 = require('http2'), tls = require('tls'), fs = require('fs');
+const session = http2.connect('https://api.test', { createConnection: () => tls.connect({ port: %d, host: '127.0.0.1', servername: 'api.test', ca: fs.readFileSync('%s'), ALPNProtocols: ['h2'] }) });
+let left = 21;
+const done = () => { if (!--left) session.close(); };
+for (let i = 0; i < 20; i++) {
+	const request = session.request({ ':path': '/v1/n' + i, ':method': 'POST' });
+	let status, body = '';
+	request.on('response', (h) => { status = h[':status']; });
+	request.on('data', (d) => { body += d; });
+	request.on('end', () => { if (status !== 200 || JSON.parse(body).size !== 100000 || JSON.parse(body).url !== '/v1/n' + i) { console.log(status, body); process.exit(1); } done(); });
+	request.end(Buffer.alloc(100000, 98));
+}
+const other = session.request({ ':path': '/v1/x', ':authority': 'evil.test' });
+other.on('response', (h) => { if (h[':status'] !== 421) { console.log('authority', h); process.exit(1); } });
+other.on('end', done); other.resume(); other.end();
+session.on('error', (e) => { console.log(e); process.exit(1); });
+setTimeout(() => { console.log('time is over'); process.exit(1); }, 60000).unref();
+""" % (port, rig.ca)
+    subprocess.run(["node", "-e", script], check=True, timeout=90)
+
+
+def untrusted(rig):
+    """A certificate that does not verify is an error of the upstream's, and nothing was sent to it."""
+    status, _, body = ask(rig, "/", host="untrusted.test")
+    assert status == 502 and b"certificate" in body, (status, body)
+
+
+def reports(rig):
+    stream, verdict, _ = rig.connect("", 0, EGRESS_REPORTS)
+    assert verdict == ACCEPTED
+    time.sleep(0.2)
+    ask(rig, "/v2/told")
+    verdict, texts = read_answer(stream)
+    assert verdict == 2 and texts[0] == "api" and "https://api.test/v2/told" in texts[1], texts
+    stream.close()
+
+
+def recorded(rig):
+    events = rig.events()
+    assert any(e["decision"] == 1 and e["secret"] == "api" and e["path"] == "/v1/x" and e["status"] == 200 for e in events), events[:5]
+    assert any(e["decision"] == 2 and e["path"] == "/v2/x" and e["rule"] == "api" for e in events)
+    assert any(e["decision"] == 2 and e["detail"] == "forbidden" for e in events), "the injector tells too"
+    assert all("?" not in e["path"] and len(e["policy"]) == 64 for e in events)
+    assert SECRET not in json.dumps(events)
+
+
+def a_new_policy(rig):
+    """Reloaded at once, in the proxy and in the injectors; a bad one is refused."""
+    new = json.loads(json.dumps(POLICY))
+    new["blocked_hosts"] = "limited.test"
+    new["rules"].append({"id": "late", "action": "allow", "host": "late.test"})
+    rig.dns.names["late.test"] = [ORIGIN]
+    assert ask(rig, "/", host="late.test")[0] == 403
+    for documents in ([(POLICY_LAYER_COMMAND, new)], [(POLICY_LAYER_COMMAND, "{}")]):
+        fd = memfd("policy", bundle(documents))
+        for _, control in rig.injectors.values():
+            send_fd(control, bytes([CONTROL_POLICY, 0, 0, 0]), fd)
+        send_fd(rig.control, bytes([CONTROL_POLICY, 0, 0, 0]), fd)
+    time.sleep(0.5)
+    assert ask(rig, "/", host="late.test")[0] == 200
+    assert ask(rig, "/", host="limited.test")[0] == 403
+
+
+def a_killed_injector(rig):
+    stream, _, _ = rig.connect("api.test", 443)
+    stream = https(rig, stream, "api.test")
+    request(stream, "GET", "/v1/events", "api.test", close=False)
+    stream.recv(65536)
+    rig.injectors["token"][0].send_signal(signal.SIGKILL)
+    try:  # what was under way breaks off, visibly
+        data = b""
+        while piece := stream.recv(65536):
+            data += piece
+        assert b"0\r\n\r\n" not in data
+    except (ssl.SSLError, ConnectionError):
+        pass
+    status, _, body = ask(rig, "/v1/x")
+    assert status == 503 and b"replaced" in body, (status, body)
+    rig.add_injector("token", memfd("policy", bundle(rig.documents)), "api", SECRET)
+    time.sleep(0.5)
+    assert ask(rig, "/v1/x")[0] == 200
+
+
+def no_audit_no_egress(rig):
+    """H7: with its log's writer gone, nothing passes."""
+    rig.audit.close()
+    ask(rig, "/v2/x")  # the first event that cannot be told
+    status, _, body = ask(rig, "/v1/x")
+    assert status == 503 and b"audit log" in body, (status, body)
+
+
+def main():
+    in_namespace()
+    with Rig(sys.argv[1], [(POLICY_LAYER_COMMAND, POLICY)], {"token": ("api", SECRET)}) as rig:
+        names = ["api.test", "small.test", "limited.test", "rebind.test", "raw.test", "blind.test", "untrusted.test", "late.test"]
+        rig.dns.names.update({name: [ORIGIN] for name in names})
+        certificate, key = leaf(rig.folder, "roots", *[n for n in names if n != "untrusted.test"])
+        origin = rig.start_origin("node", str(pathlib.Path(__file__).resolve().parents[1] / "lib/origin.js"), ORIGIN, str(certificate), str(key))
+        assert origin.stdout.readline() == "ready\n"
+        for check in (allowed_and_denied, credentials, one_host_a_connection, smuggling, addresses, bodies, a_slow_reader_costs_little, limits,
+                      tunnels, as_a_proxy, websocket, http2, untrusted, reports, recorded, a_new_policy, a_killed_injector, no_audit_no_egress):
+            begun = time.monotonic()
+            check(rig)
+            print(f"ok {check.__name__} ({time.monotonic() - begun:.1f} s)", flush=True)
+        for name, child in [("proxy", rig.proxy)]:
+            assert child.poll() is None, f"{name} ended: {child.returncode}"
+
+
+main()

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vsock-proxy/unmask.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <zlib.h>
+#include <zstd.h>
+
+#include "vmm/base/array.h"
+
+#define PIECE (16u << 10)
+
+struct unmask {
+	const struct redact *redact;
+	struct redact_stream stream;
+	unmask_sink_fn *sink;
+	void *data;
+	bool has_zlib, over; /* over: its coding's own end came */
+	z_stream zlib;
+	ZSTD_DStream *zstd;
+	uint64_t in, out;
+	size_t held_max;
+	uint8_t *masked; /* PIECE + held_max */
+	uint8_t decoded[PIECE];
+};
+
+static int begin_coding(struct unmask *u, const char *coding, bool *ret_decodes)
+{
+	*ret_decodes = true;
+	if (!coding || !strcasecmp(coding, "identity")) {
+		*ret_decodes = false;
+		return 0;
+	}
+	if (!strcasecmp(coding, "gzip") || !strcasecmp(coding, "x-gzip") ||
+		!strcasecmp(coding, "deflate")) {
+		/* 32: gzip's or zlib's head, whichever is there. */
+		u->has_zlib = inflateInit2(&u->zlib, 15 + 32) == Z_OK;
+		return u->has_zlib ? 0 : -ENOMEM;
+	}
+	if (!strcasecmp(coding, "zstd")) {
+		u->zstd = ZSTD_createDStream();
+		if (!u->zstd)
+			return -ENOMEM;
+		/* RFC 8878, section 3.1.1.1.2: 8 MiB is what a decoder must take, and RFC 9659 allows no more. */
+		ZSTD_DCtx_setParameter(u->zstd, ZSTD_d_windowLogMax, 23);
+		return 0;
+	}
+	return -EOPNOTSUPP;
+}
+
+int unmask_create(const struct redact *redact, const char *coding, unmask_sink_fn *sink, void *data,
+	bool *ret_decodes, struct unmask **ret)
+{
+	struct unmask *u = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	u->redact = redact;
+	u->sink = sink;
+	u->data = data;
+	u->held_max = redact_held_max(redact);
+	r = redact_stream_init(&u->stream, redact);
+	if (r < 0) {
+		free(u);
+		return r;
+	}
+	u->masked = malloc(PIECE + u->held_max);
+	r = u->masked ? begin_coding(u, coding, ret_decodes) : -ENOMEM;
+	if (r < 0)
+		unmask_destroy(u);
+	else
+		*ret = u;
+	return r;
+}
+
+void unmask_destroy(struct unmask *u)
+{
+	if (!u)
+		return;
+	redact_stream_finish(&u->stream);
+	if (u->has_zlib)
+		inflateEnd(&u->zlib);
+	ZSTD_freeDStream(u->zstd);
+	if (u->masked)
+		explicit_bzero(u->masked, PIECE + u->held_max);
+	free(u->masked);
+	explicit_bzero(u->decoded, sizeof(u->decoded));
+	free(u);
+}
+
+static int pass_on(struct unmask *u, const uint8_t *bytes, size_t len)
+{
+	int r = 0;
+
+	u->out += len;
+	if (u->out > PIECE && u->out / UNMASK_RATIO_MAX > u->in)
+		return -E2BIG;
+	while (r >= 0 && len) {
+		size_t piece = MIN(len, (size_t)PIECE);
+		size_t n = redact_stream_take(&u->stream, bytes, piece, u->masked);
+
+		r = n ? u->sink(u->data, u->masked, n) : 0;
+		bytes += piece;
+		len -= piece;
+	}
+	return r;
+}
+
+static int take_zlib(struct unmask *u, const uint8_t *bytes, size_t len)
+{
+	int r = 0, z = Z_OK;
+
+	u->zlib.next_in = (uint8_t *)(size_t)bytes;
+	u->zlib.avail_in = (unsigned int)len;
+	do {
+		u->zlib.next_out = u->decoded;
+		u->zlib.avail_out = PIECE;
+		z = inflate(&u->zlib, Z_NO_FLUSH);
+		if (z != Z_OK && z != Z_STREAM_END && z != Z_BUF_ERROR)
+			return -EPROTO;
+		r = pass_on(u, u->decoded, PIECE - u->zlib.avail_out);
+		if (r == 0 && z == Z_STREAM_END) {
+			/* Members may follow each other (RFC 1952, section 2.2). */
+			u->over = !u->zlib.avail_in;
+			if (u->zlib.avail_in && inflateReset(&u->zlib) != Z_OK)
+				return -EPROTO;
+		} else {
+			u->over = false;
+		}
+	} while (r == 0 && (u->zlib.avail_in || !u->zlib.avail_out) && z != Z_BUF_ERROR);
+	return r;
+}
+
+static int take_zstd(struct unmask *u, const uint8_t *bytes, size_t len)
+{
+	ZSTD_inBuffer in = { bytes, len, 0 };
+	ZSTD_outBuffer out;
+	size_t z;
+	int r;
+
+	do {
+		out = (ZSTD_outBuffer){ u->decoded, PIECE, 0 };
+		z = ZSTD_decompressStream(u->zstd, &out, &in);
+		if (ZSTD_isError(z))
+			return -EPROTO;
+		u->over = z == 0;
+		r = pass_on(u, u->decoded, out.pos);
+	} while (r == 0 && (in.pos < in.size || out.pos == out.size));
+	return r;
+}
+
+int unmask_take(struct unmask *u, const uint8_t *bytes, size_t len)
+{
+	u->in += len;
+	if (u->has_zlib)
+		return take_zlib(u, bytes, len);
+	return u->zstd ? take_zstd(u, bytes, len) : pass_on(u, bytes, len);
+}
+
+int unmask_end(struct unmask *u)
+{
+	size_t n;
+
+	if ((u->has_zlib || u->zstd) && u->in && !u->over)
+		return -EPROTO;
+	n = redact_stream_end(&u->stream, u->masked);
+	return n ? u->sink(u->data, u->masked, n) : 0;
+}
+
+/* In place: what is masked is as long as it was. */
+static int mask_value(const struct redact *redact, char *value, size_t len, uint8_t *scratch)
+{
+	struct redact_stream stream;
+	size_t n;
+	int r = redact_stream_init(&stream, redact);
+
+	if (r < 0)
+		return r;
+	n = redact_stream_take(&stream, (const uint8_t *)value, len, scratch);
+	n += redact_stream_end(&stream, scratch + n);
+	memcpy(value, scratch, MIN(n, len));
+	redact_stream_finish(&stream);
+	return 0;
+}
+
+int unmask_fields(const struct redact *redact, struct record_fields *fields, char **ret_text)
+{
+	size_t size = 1, longest = 0;
+	char *text, *at;
+	uint8_t *scratch;
+	int r = 0;
+
+	for (uint16_t i = 0; i < fields->count; i++) {
+		size_t len = strlen(fields->list[i].value);
+
+		size += strlen(fields->list[i].name) + len + 2;
+		longest = MAX(longest, len);
+	}
+	text = at = malloc(size);
+	scratch = malloc(longest + redact_held_max(redact));
+	if (!text || !scratch)
+		r = -ENOMEM;
+	for (uint16_t i = 0; r == 0 && i < fields->count; i++) {
+		struct record_field *f = &fields->list[i];
+
+		f->name = strcpy(at, f->name);
+		at += strlen(at) + 1;
+		f->value = strcpy(at, f->value);
+		r = mask_value(redact, at, strlen(at), scratch);
+		at += strlen(at) + 1;
+	}
+	free(scratch);
+	if (r < 0)
+		free(text);
+	else
+		*ret_text = text;
+	return r;
+}
