@@ -49,6 +49,7 @@ static void test_pip(void **state)
 		"[global]\nindex-url = https://pip.example.com/simple\nextra_index_url =\n\thttps://b.example.com/simple\n"
 		"    https://c.example.com\nproxy = http://proxy.example.com:1\n",
 		"pip.example.com:443 b.example.com:443 c.example.com:443", 0);
+	expect(CLIENT_PIP, "my-index-url = https://no.example.com\n", "", 0);
 	expect(CLIENT_PIP, "proxy =\n  http://proxy.example.com:1\n", "", 0);
 }
 

@@ -36,6 +36,8 @@ check "completion for fish" there /fish/vendor_completions.d/sandboxctl.fish
 completion=$(find "$work/root" -path '*/completions/sandboxctl')
 check "bash reads it" bash -n "$completion"
 check "it completes" bash -c 'source "$1" && complete -p sandboxctl >/dev/null' - "$completion"
+check "the policy's schema" there /share/sandboxctl/policy/schema.json
+check "its presets, for people to read" there /share/sandboxctl/policy/presets/builder.json
 if command -v scdoc >/dev/null; then
 	check "the man page" there /man1/sandboxctl.1
 fi
