@@ -11,8 +11,6 @@
 #include "vsock-proxy/fields.h"
 #include "vsock-proxy/flow.h"
 
-#define OPEN_EVENT_MS 5000 /* one that lasts longer is written down while it is under way */
-
 struct exchange {
 	struct stream_user user; /* first: the stream's data */
 	struct proxy *proxy;
@@ -255,11 +253,6 @@ static bool hand_over(struct exchange *x, struct exchange_asked *asked)
 	struct record_request *m;
 	int r = -EAGAIN;
 
-	if (!audit_sender_ready(x->proxy->audit)) {
-		fail(x, DENIAL_STOPPED,
-			"nothing passes while it cannot be written to the audit log");
-		return false;
-	}
 	m = channel ? calloc(1, sizeof(*m)) : NULL;
 	if (m) {
 		m->request = x->request;
@@ -322,6 +315,8 @@ static bool begin(
 		fail(x, kind, why);
 	else if (target_why)
 		fail(x, DENIAL_REQUEST, target_why);
+	else if (!proxy_may_pass(x->proxy))
+		fail(x, DENIAL_STOPPED, PROXY_STOPPED_TEXT);
 	else if (!decide(x))
 		return false;
 	else if (prepare_fields(x, asked) < 0)
@@ -469,6 +464,7 @@ static void pump_down(struct exchange *x)
 	/* A request that goes on after its answer is not for anybody any more. */
 	if (!x->up_sent) {
 		x->dropping = true;
+		x->up.ended |= x->request.websocket; /* it has no body that could still come */
 		end_stream(x, RECORD_CANCELLED);
 		drop(x);
 	}
@@ -485,17 +481,31 @@ bool exchange_is_over(const struct exchange *x)
 	return (x->down_sent || x->aborted) && (x->up.ended || x->aborted);
 }
 
+bool exchange_is_asked(const struct exchange *x)
+{
+	return x->up.ended;
+}
+
 void exchange_tick(struct exchange *x)
 {
-	if (!x->counted || x->recorded || !count(x, 0, 0) || x->told_open)
+	if (!x->counted || x->recorded)
 		return;
-	if (clock_monotonic_ns() - x->begun_ns < OPEN_EVENT_MS * 1000000ull)
+	if (!count(x, 0, 0)) { /* its time is over */
+		drop(x);
+		x->to->flush(x->data);
+		return;
+	}
+	if (x->told_open)
+		return;
+	if (clock_monotonic_ns() - x->begun_ns < PROXY_OPEN_EVENT_MS * 1000000ull)
 		return;
 	x->told_open = true;
 	x->detail = "open";
 	record(x, verdict_of(x));
 	x->detail = NULL;
 }
+
+static void lost(struct exchange *x, enum record_reason reason);
 
 static struct exchange *of(struct channel_stream *stream)
 {
@@ -505,11 +515,20 @@ static struct exchange *of(struct channel_stream *stream)
 static void on_response(struct channel_stream *stream, const struct record_response *m)
 {
 	struct exchange *x = of(stream);
-	struct record_fields *fields = malloc(sizeof(*fields));
-	bool final = m->status >= 200, upgrade = final && x->request.websocket && m->status == 200;
-	uint16_t status = m->status;
+	struct record_fields *fields;
+	bool final, upgrade;
+	uint16_t status;
 	int r = -ENOMEM;
 
+	if (!m) { /* OPENED, which is a tunnel's: it breaks its word (E23) */
+		end_stream(x, RECORD_INTERNAL);
+		lost(x, RECORD_INTERNAL);
+		return;
+	}
+	status = m->status;
+	final = status >= 200;
+	upgrade = x->request.websocket && status == 200;
+	fields = malloc(sizeof(*fields));
 	if (fields) {
 		*fields = m->fields;
 		r = fields_strip(fields) ? 0 : -EPROTO;

@@ -59,5 +59,7 @@ void exchange_end(struct exchange *exchange, const struct record_fields *trailer
 void exchange_drained(struct exchange *exchange);
 /* Nothing of it is under way any more: answered, and all of the request taken or dropped. */
 bool exchange_is_over(const struct exchange *exchange);
+/* All of the request has come. */
+bool exchange_is_asked(const struct exchange *exchange);
 /* Whether its time is over (a limit of wall time); it is aborted then. */
 void exchange_tick(struct exchange *exchange);

@@ -29,6 +29,7 @@ struct guest_http {
 	size_t last_len;
 	struct h2 *h2;
 	struct h2_exchange *streams;
+	uint64_t requests;
 	bool failed, input_ended;
 };
 
@@ -109,6 +110,7 @@ static void h1_on_request(void *owner, const struct h1_request *m, uint64_t leng
 		.length = length,
 		.end = end };
 
+	http->requests++;
 	exchange_destroy(TAKE_PTR(http->exchange)); /* the one before */
 	if (!fields) {
 		to_abort(http);
@@ -157,15 +159,20 @@ static const struct h1_conn_ops h1_ops = {
 /* What cannot be read gets one last answer in the denial form, once what was said before it is out. */
 static void h1_refuse(struct guest_http *http, enum h1_error error)
 {
+	struct policy_request request = { .protocol = POLICY_PROTOCOL_HTTP,
+		.port = http->place.port,
+		.secure = http->place.secure };
 	struct denial denial;
 	char what[300];
 
+	if (http->place.host)
+		request.host = *http->place.host;
 	if (http->exchange && !exchange_is_over(http->exchange))
 		return; /* an answer is under way: nothing can stand between */
 	snprintf(what, sizeof(what), "a request to %s",
 		http->place.host ? http->place.host->text : "the proxy");
 	denial_of_failure(&denial, DENIAL_REQUEST, what, h1_error_text(error));
-	proxy_report(http->place.proxy, &denial);
+	proxy_refused(http->place.proxy, http->place.host ? &request : NULL, &denial);
 	http->last = malloc(DENIAL_HTTP1_MAX);
 	if (http->last)
 		http->last_len = denial_http1(
@@ -306,6 +313,7 @@ static void h2_on_head(void *owner, struct h2_stream *stream, const struct h2_he
 		.end = head->end,
 		.http2 = true };
 
+	http->requests++;
 	if (!s || !fields || (head->path && !path)) {
 		h2_reset(stream, H2_INTERNAL_ERROR);
 	} else {
@@ -457,6 +465,17 @@ bool guest_http_is_busy(const struct guest_http *http)
 {
 	return http->h2 ? http->streams != NULL
 			: http->exchange && !exchange_is_over(http->exchange);
+}
+
+bool guest_http_is_answering(const struct guest_http *http)
+{
+	return http->exchange && exchange_is_asked(http->exchange) &&
+	       !exchange_is_over(http->exchange);
+}
+
+uint64_t guest_http_requests(const struct guest_http *http)
+{
+	return http->requests;
 }
 
 void guest_http_tick(struct guest_http *http)

@@ -34,4 +34,8 @@ size_t guest_http_pull(struct guest_http *http, uint8_t *out, size_t size);
 bool guest_http_is_over(const struct guest_http *http);
 /* Exchanges that are under way. */
 bool guest_http_is_busy(const struct guest_http *http);
+/* HTTP/1: all of a request has come, its answer has not gone; what is behind it waits. */
+bool guest_http_is_answering(const struct guest_http *http);
+/* That came so far. */
+uint64_t guest_http_requests(const struct guest_http *http);
 void guest_http_tick(struct guest_http *http);

@@ -299,7 +299,8 @@ static struct audit_bytes bytes_of(const char *text, enum audit_text kind)
 
 void proxy_audit(struct proxy *proxy, const struct proxy_event *e)
 {
-	const struct policy_request *q = e->request;
+	static const struct policy_request nothing;
+	const struct policy_request *q = e->request ? e->request : &nothing;
 	const struct policy_decision *d = e->decision;
 	struct audit_event event = { .kind = AUDIT_EGRESS,
 		.tier = (uint8_t)e->policy->policy->tier,
@@ -308,15 +309,21 @@ void proxy_audit(struct proxy *proxy, const struct proxy_event *e)
 		.count = 1,
 		.sent_bytes = e->sent,
 		.received_bytes = e->received };
-	char host[POLICY_NAME_MAX + 16];
+	char host[POLICY_NAME_MAX + 16] = "";
 	struct timespec now;
 
+	/* Nothing passed. A guest that asks on while the log stands still is counted, and can push nothing out of the queue. */
+	if (e->verdict == AUDIT_DENIED && !audit_sender_ready(proxy->audit)) {
+		proxy->unsaid += proxy->unsaid < UINT32_MAX;
+		return;
+	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	event.time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	if (e->begun_ns)
 		event.duration_us = (clock_monotonic_ns() - e->begun_ns) / 1000;
-	snprintf(host, sizeof(host), q->host.kind == POLICY_HOST_IPV6 ? "[%s]:%u" : "%s:%u",
-		q->host.text, q->port);
+	if (q->host.text[0])
+		snprintf(host, sizeof(host), q->host.kind == POLICY_HOST_IPV6 ? "[%s]:%u" : "%s:%u",
+			q->host.text, q->port);
 	event.text[AUDIT_RULE] = bytes_of(d->rule_id, AUDIT_RULE);
 	event.text[AUDIT_POLICY] = bytes_of(e->policy->digest, AUDIT_POLICY);
 	event.text[AUDIT_SECRET] = bytes_of(
@@ -327,6 +334,45 @@ void proxy_audit(struct proxy *proxy, const struct proxy_event *e)
 	event.text[AUDIT_DETAIL] = bytes_of(e->detail, AUDIT_DETAIL);
 	if (audit_sender_send(proxy->audit, &event) < 0)
 		log_ratelimited(LOG_ERROR, "an event could not be kept for the audit log");
+}
+
+void proxy_refused(
+	struct proxy *proxy, const struct policy_request *request, const struct denial *denial)
+{
+	struct policy_decision decision = { .verdict = POLICY_DENY,
+		.rule_id = denial->explanation.rule };
+	struct proxy_event event = { .request = request,
+		.decision = &decision,
+		.policy = proxy->policy,
+		.verdict = AUDIT_DENIED,
+		.detail = *denial->explanation.detail ? denial->explanation.detail
+						      : denial->explanation.reason };
+
+	proxy_audit(proxy, &event);
+	proxy_report(proxy, denial);
+}
+
+/* What was only counted, once it can be said. */
+static void say_unsaid(struct proxy *proxy)
+{
+	struct audit_event event = { .kind = AUDIT_EGRESS,
+		.tier = (uint8_t)proxy->policy->policy->tier,
+		.decision = AUDIT_DENIED,
+		.count = proxy->unsaid,
+		.time_ns = proxy_now_s() * 1000000000u };
+
+	if (!proxy->unsaid || !audit_sender_ready(proxy->audit))
+		return;
+	event.text[AUDIT_POLICY] = bytes_of(proxy->policy->digest, AUDIT_POLICY);
+	event.text[AUDIT_DETAIL] = bytes_of("denied while the audit log stood still", AUDIT_DETAIL);
+	if (audit_sender_send(proxy->audit, &event) == 0)
+		proxy->unsaid = 0;
+}
+
+bool proxy_may_pass(struct proxy *proxy)
+{
+	say_unsaid(proxy);
+	return audit_sender_ready(proxy->audit);
 }
 
 /* Time. */
@@ -368,6 +414,7 @@ static void on_tick(void *data)
 		next = session_next(s);
 		session_tick(s, now);
 	}
+	say_unsaid(proxy);
 	save_counters(proxy);
 	loop_timer_set(proxy->tick, TICK_MS);
 }
@@ -402,6 +449,8 @@ int proxy_create(
 	}
 	proxy->loop = loop;
 	proxy->config = *config;
+	proxy->head_ms = config->head_ms ? config->head_ms : PROXY_HEAD_MS;
+	proxy->idle_ms = config->idle_ms ? config->idle_ms : PROXY_IDLE_MS;
 	r = policy_use_create(config->policy, &proxy->policy, err);
 	if (r == 0)
 		r = tls_server_create(config->ca, &proxy->tls, err);

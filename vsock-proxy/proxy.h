@@ -32,6 +32,7 @@ struct proxy_config {
 	int event_fd; /* SEQPACKET: base/event.h; -1: none */
 	int audit_fd; /* SEQPACKET to the audit log's writer; -1: none (tests) */
 	int counters_fd; /* a regular file for policy_counters_encode(); -1: they die with us */
+	uint32_t head_ms, idle_ms; /* 0: as above. Tests have less time */
 	struct ca *ca; /* borrowed */
 	struct policy *policy; /* the proxy's from then on, also where it fails */
 };

@@ -15,7 +15,9 @@
 #include "vsock-proxy/proxy.h"
 #include "vsock-proxy/tls_server.h"
 
-#define PROXY_REPORTS_MAX 16
+#define PROXY_REPORTS_MAX   16
+#define PROXY_OPEN_EVENT_MS 5000 /* what lasts longer is written down while it is under way, too */
+#define PROXY_STOPPED_TEXT  "nothing passes while it cannot be written to the audit log"
 
 struct session;
 
@@ -55,8 +57,10 @@ struct proxy {
 	struct policy_use *policy; /* the one in force */
 	struct tls_server *tls;
 	struct audit_sender *audit;
+	uint32_t unsaid; /* denials since the audit log takes no more: one event once it does */
 	struct policy_counters counters;
 	bool counters_changed;
+	uint32_t head_ms, idle_ms;
 	struct peer *peers;
 	struct stream_user *users;
 	struct session *sessions;
@@ -73,11 +77,14 @@ void stream_user_join(struct proxy *proxy, struct stream_user *user, struct chan
 void stream_user_leave(struct stream_user *user); /* one that has none is allowed */
 /* To those in the guest who listen (EGRESS_REPORTS). */
 void proxy_report(struct proxy *proxy, const struct denial *denial);
+/* And the audit log: what was refused before any exchange or tunnel was made of it. request NULL: it names no host. */
+void proxy_refused(
+	struct proxy *proxy, const struct policy_request *request, const struct denial *denial);
 uint64_t proxy_now_s(void); /* CLOCK_REALTIME */
 
 /* An event of the audit log about a request: what is NULL or 0 is left out. */
 struct proxy_event {
-	const struct policy_request *request;
+	const struct policy_request *request; /* NULL: it could not be read */
 	const struct policy_decision *decision;
 	const struct policy_use *policy;
 	enum audit_decision verdict;
@@ -86,6 +93,8 @@ struct proxy_event {
 	const char *detail;
 };
 void proxy_audit(struct proxy *proxy, const struct proxy_event *event);
+/* No audit, no egress (H7): asked before anything is handed to an injector. */
+bool proxy_may_pass(struct proxy *proxy);
 
 /* session.c: the channels' ops and the tick reach what they are about through these. */
 int session_begin(struct proxy *proxy, int fd);

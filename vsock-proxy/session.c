@@ -43,6 +43,7 @@ struct session {
 	uint32_t events; /* what the loop was told to look for */
 	enum stage stage;
 	uint64_t deadline_ms, moved_ms;
+	uint64_t requests; /* that had come at the last tick */
 	bool pumping, again, dead, answered, input_ended, output_ended;
 	bool hung; /* the guest has closed both ways; what it had said is still read */
 	bool by_connect; /* its answers are HTTP/1's, not the agent's */
@@ -195,21 +196,13 @@ static void cut_off(struct session *s, enum denial_kind kind, const char *detail
 	struct policy_request request = {
 		.protocol = POLICY_PROTOCOL_TLS, .host = s->host, .port = s->port
 	};
-	struct policy_decision none = { .verdict = POLICY_DENY };
-	struct proxy_event event = { .request = &request,
-		.decision = &none,
-		.policy = s->proxy->policy,
-		.verdict = AUDIT_DENIED,
-		.detail = detail };
 	struct denial denial;
 	char what[400];
 
 	snprintf(what, sizeof(what), "a connection to %s:%u",
 		s->has_host ? s->host.text : "the proxy", s->port);
 	denial_of_failure(&denial, kind, what, detail);
-	proxy_report(s->proxy, &denial);
-	if (s->has_host)
-		proxy_audit(s->proxy, &event);
+	proxy_refused(s->proxy, s->has_host ? &request : NULL, &denial);
 	session_abort(s);
 }
 
@@ -241,8 +234,9 @@ static void begin_http(struct session *s)
 		session_abort(s);
 		return;
 	}
+	free(TAKE_PTR(s->hello));
 	s->stage = STAGE_HTTP;
-	set_deadline(s, PROXY_IDLE_MS);
+	set_deadline(s, s->proxy->idle_ms);
 }
 
 static void begin_tls(struct session *s)
@@ -254,7 +248,7 @@ static void begin_tls(struct session *s)
 		return;
 	}
 	s->stage = STAGE_HANDSHAKE;
-	set_deadline(s, PROXY_HEAD_MS);
+	set_deadline(s, s->proxy->head_ms);
 }
 
 /* Opaque. */
@@ -293,8 +287,9 @@ static void begin_tunnel(struct session *s, enum policy_protocol protocol)
 {
 	struct tunnel *tunnel;
 
+	free(TAKE_PTR(s->hello));
 	s->stage = STAGE_OPENING;
-	set_deadline(s, 2 * PROXY_HEAD_MS);
+	set_deadline(s, 2 * s->proxy->head_ms);
 	if (tunnel_open(s->proxy, protocol, &s->host, s->port, &tunnel_ops, s, &tunnel) < 0)
 		session_abort(s);
 	else
@@ -344,16 +339,8 @@ static void deny_connection(struct session *s, const struct denial *denial)
 	struct policy_request request = {
 		.protocol = POLICY_PROTOCOL_TCP, .host = s->host, .port = s->port
 	};
-	struct policy_decision decision = { .verdict = POLICY_DENY,
-		.rule_id = denial->explanation.rule };
-	struct proxy_event event = { .request = &request,
-		.decision = &decision,
-		.policy = s->proxy->policy,
-		.verdict = AUDIT_DENIED,
-		.detail = denial->explanation.reason };
 
-	proxy_audit(s->proxy, &event);
-	proxy_report(s->proxy, denial);
+	proxy_refused(s->proxy, &request, denial);
 	answer(s, denial);
 }
 
@@ -381,19 +368,30 @@ static void begin_connection(struct session *s)
 		}
 		set_deadline(s, DENIED_MS);
 	} else {
-		set_deadline(s, PROXY_HEAD_MS);
+		set_deadline(s, s->proxy->head_ms);
 	}
 	answer(s, NULL);
 	s->by_connect = false;
 	s->stage = STAGE_PEEK;
 }
 
-static void refuse_head(struct session *s, const char *why)
+/* What names no host that a rule could be asked about. */
+static void refuse_head(struct session *s, const char *what, const char *why)
 {
 	struct denial denial;
 
-	denial_of_failure(&denial, DENIAL_REQUEST, "a connection", why);
+	denial_of_failure(&denial, DENIAL_REQUEST, what, why);
+	proxy_refused(s->proxy, NULL, &denial);
 	answer(s, &denial);
+}
+
+static unsigned int count_listeners(const struct proxy *proxy)
+{
+	unsigned int count = 0;
+
+	for (const struct session *s = proxy->sessions; s; s = s->next)
+		count += session_takes_reports(s);
+	return count;
 }
 
 static void take_wanted(struct session *s)
@@ -402,16 +400,20 @@ static void take_wanted(struct session *s)
 	case EGRESS_CAPTURED:
 		s->port = s->wanted.port;
 		if (!policy_host_parse(s->wanted.host, strlen(s->wanted.host), &s->host))
-			refuse_head(s, "that is no host (E1)");
+			refuse_head(s, "a connection", "that is no host (E1)");
 		else
 			begin_connection(s);
 		return;
 	case EGRESS_PROXY:
 		answer(s, NULL);
 		s->stage = STAGE_PEEK;
-		set_deadline(s, PROXY_IDLE_MS);
+		set_deadline(s, s->proxy->idle_ms);
 		return;
 	case EGRESS_REPORTS:
+		if (count_listeners(s->proxy) >= PROXY_REPORTS_MAX) {
+			refuse_head(s, "a stream of reports", "there are enough of them");
+			return;
+		}
 		answer(s, NULL);
 		s->stage = STAGE_REPORTS;
 		s->deadline_ms = 0;
@@ -486,7 +488,6 @@ static void judge_hello(struct session *s, enum client_hello_result result)
 static void take_connect(struct session *s, char *head, size_t len)
 {
 	struct h1_request *m = malloc(sizeof(*m));
-	struct denial denial;
 	bool good;
 
 	s->by_connect = true;
@@ -495,12 +496,10 @@ static void take_connect(struct session *s, char *head, size_t len)
 	       policy_authority_parse(m->authority, strlen(m->authority), &s->host, &s->port) &&
 	       s->port;
 	free(m);
-	if (good) {
+	if (good)
 		begin_connection(s);
-		return;
-	}
-	denial_of_failure(&denial, DENIAL_REQUEST, "CONNECT", "it does not say HOST:PORT");
-	answer(s, &denial);
+	else
+		refuse_head(s, "CONNECT", "it does not say HOST:PORT");
 }
 
 /* CONNECT's head is read here and not by h1_conn: what comes after it is another connection, with TLS of its own. */
@@ -668,6 +667,7 @@ static bool pump_http(struct session *s)
 			tls_session_close(s->tls);
 		s->stage = STAGE_LINGER;
 		set_deadline(s, LINGER_MS);
+		return true; /* which ends it at once */
 	}
 	return moved;
 }
@@ -784,6 +784,13 @@ static uint32_t wanted_events(const struct session *s)
 	return events;
 }
 
+/* The guest is gone, and all that it asked for was read: nobody hears the answer. */
+static bool is_unheard(const struct session *s)
+{
+	return s->hung && s->stage == STAGE_HTTP &&
+	       (s->input_ended || guest_http_is_answering(s->http));
+}
+
 static void pump(struct session *s)
 {
 	bool moved = true;
@@ -800,11 +807,11 @@ static void pump(struct session *s)
 			s->moved_ms = now_ms();
 	}
 	s->pumping = false;
-	if (s->dead) {
+	if (s->dead || is_unheard(s)) {
 		free_session(s);
 		return;
 	}
-	if (moved)
+	if (moved || s->again)
 		wake(s); /* a turn was not enough */
 	else
 		look_for(s, wanted_events(s));
@@ -848,7 +855,7 @@ int session_begin(struct proxy *proxy, int fd)
 	}
 	s->events = EPOLLIN | EPOLLET;
 	s->moved_ms = now_ms();
-	set_deadline(s, PROXY_HEAD_MS);
+	set_deadline(s, s->proxy->head_ms);
 	s->next = proxy->sessions;
 	s->link = &proxy->sessions;
 	if (s->next)
@@ -869,14 +876,19 @@ void session_tick(struct session *s, uint64_t now)
 		guest_http_tick(s->http);
 	if (s->tunnel)
 		tunnel_tick(s->tunnel);
-	if (is_busy(s))
+	if (s->hung && (s->http || s->tunnel))
+		s->deadline_ms = s->moved_ms + s->proxy->idle_ms; /* nobody hears it */
+	else if (is_busy(s))
 		s->deadline_ms = s->moved_ms + PROXY_SILENT_MS;
-	else if (s->stage == STAGE_HTTP && s->deadline_ms > now + PROXY_IDLE_MS)
-		s->deadline_ms = now + PROXY_IDLE_MS; /* it was busy till now */
+	else if (s->http && guest_http_requests(s->http) != s->requests)
+		set_deadline(s, s->proxy->idle_ms);
+	else if (s->stage == STAGE_HTTP && s->deadline_ms > now + s->proxy->idle_ms)
+		s->deadline_ms = now + s->proxy->idle_ms; /* it was busy till now */
+	s->requests = s->http ? guest_http_requests(s->http) : 0;
 	if (s->deadline_ms && now >= s->deadline_ms) {
 		if (s->stage == STAGE_PEEK && s->has_host)
 			cut_off(s, DENIAL_REQUEST,
-				"nothing was said that a rule could be asked about");
+				"nothing was said that a rule could be asked about: where the server speaks first, a rule says so (protocol tcp)");
 		session_abort(s);
 	}
 }

@@ -21,7 +21,7 @@ struct tunnel {
 	struct policy_decision decision;
 	struct policy_stream limits;
 	struct flow up, down;
-	bool opened, counted, up_sent, broken;
+	bool opened, counted, up_sent, broken, recorded, told_open;
 	uint64_t sent, received, begun_ns;
 	const char *detail;
 };
@@ -49,6 +49,7 @@ static void refuse(struct tunnel *t, const struct denial *denial)
 {
 	t->detail = denial->explanation.reason;
 	record(t, AUDIT_DENIED);
+	t->recorded = true;
 	proxy_report(t->proxy, denial);
 	t->broken = true;
 	t->ops->refused(t->owner, denial);
@@ -107,6 +108,10 @@ static bool decide(struct tunnel *t)
 	struct policy_limit_denial over;
 	struct denial denial;
 
+	if (!proxy_may_pass(t->proxy)) {
+		fail(t, DENIAL_STOPPED, PROXY_STOPPED_TEXT);
+		return false;
+	}
 	policy_decide(t->policy->policy, &t->request, &t->decision);
 	if (t->decision.verdict == POLICY_DENY) {
 		policy_explain(t->policy->policy, &t->request, &t->decision, &denial.explanation);
@@ -129,11 +134,6 @@ static bool hand_over(struct tunnel *t)
 	struct record_request *m;
 	int r = -EAGAIN;
 
-	if (!audit_sender_ready(t->proxy->audit)) {
-		fail(t, DENIAL_STOPPED,
-			"nothing passes while it cannot be written to the audit log");
-		return false;
-	}
 	m = channel ? calloc(1, sizeof(*m)) : NULL;
 	if (m) {
 		m->request = t->request;
@@ -177,7 +177,7 @@ void tunnel_destroy(struct tunnel *t)
 {
 	if (!t)
 		return;
-	if (t->opened) {
+	if (!t->recorded) { /* one that was given up while it was dialled, too */
 		if (!t->detail && t->stream)
 			t->detail = "cancelled";
 		record(t, verdict_of(t));
@@ -259,8 +259,17 @@ bool tunnel_is_broken(const struct tunnel *t)
 
 void tunnel_tick(struct tunnel *t)
 {
-	if (t->counted && !count(t, 0, 0))
+	if (!t->counted || t->recorded || t->broken)
+		return;
+	if (!count(t, 0, 0)) {
 		t->ops->flush(t->owner);
+	} else if (t->opened && !t->told_open &&
+		   clock_monotonic_ns() - t->begun_ns >= PROXY_OPEN_EVENT_MS * 1000000ull) {
+		t->told_open = true;
+		t->detail = "open";
+		record(t, verdict_of(t));
+		t->detail = NULL;
+	}
 }
 
 static struct tunnel *of(struct channel_stream *stream)
