@@ -66,7 +66,7 @@ function answer(request, response) {
 	request.on('end', () => {
 		response.writeHead(200, { 'content-type': 'application/json', 'x-version': request.httpVersion });
 		response.end(JSON.stringify({ method: request.method, url: request.url, version: request.httpVersion, headers: request.headers, size, sha256: hash.digest('hex'),
-			connection: request.socket.remotePort || (request.stream && request.stream.session.socket.remotePort) }));
+			connection: request.socket?.remotePort || request.stream?.session?.socket?.remotePort }));
 	});
 	return body;
 }

@@ -206,7 +206,9 @@ def bodies(rig):
     request(stream, "GET", "/v1/events", "api.test")
     first = stream.recv(65536)
     while b"data: 1" not in first:
-        first += stream.recv(65536)
+        piece = stream.recv(65536)
+        assert piece, first
+        first += piece
     assert b"data: 3" not in first, "server-sent events are not held back"
     assert time.monotonic() - begun < 30
     stream.close()
