@@ -38,8 +38,10 @@ size_t denials_line(const struct egress_request *request, const struct egress_an
 	bytes_put(&w, "{\"schema_version\":1", 19);
 	put_number(&w, "time_s", time_s);
 	put_text(&w, "verdict", egress_verdict_word(answer->verdict));
-	put_text(&w, "host", request->host);
-	put_number(&w, "port", request->port);
+	if (request->port) { /* else the reason says what it was */
+		put_text(&w, "host", request->host);
+		put_number(&w, "port", request->port);
+	}
 	put_text(&w, "rule", answer->rule);
 	put_text(&w, "reason", answer->reason);
 	put_text(&w, "command", answer->command);

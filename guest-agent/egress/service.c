@@ -18,6 +18,7 @@
 #include "guest-agent/egress/denials.h"
 #include "guest-agent/egress/link.h"
 #include "guest-agent/egress/nft.h"
+#include "guest-agent/egress/reports.h"
 #include "guest-agent/egress/resolver.h"
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
@@ -56,6 +57,7 @@ struct serving {
 	struct loop *loop;
 	struct capture *capture;
 	struct resolver *resolver;
+	struct reports *reports;
 };
 
 /* -- set up, by PID 1 -- */
@@ -168,11 +170,30 @@ static void note_denied(
 		&serving->denials, line, denials_line(request, answer, (uint64_t)time(NULL), line));
 }
 
+/* What the host reports as well is noted once. */
+static void note_refused(
+	void *data, const struct egress_request *request, const struct egress_answer *answer)
+{
+	struct serving *serving = data;
+
+	if (answer->verdict == EGRESS_UNREACHABLE || !reports_heard(serving->reports))
+		note_denied(data, request, answer);
+}
+
 static const struct capture_ops capture_ops = {
 	.connect = connect_host,
 	.origin = origin_get,
-	.denied = note_denied,
+	.denied = note_refused,
 };
+
+static void note_reported(void *data, const struct egress_answer *answer)
+{
+	static const struct egress_request inside = { .kind = EGRESS_REPORTS };
+
+	note_denied(data, &inside, answer);
+}
+
+static const struct reports_ops reports_ops = { .connect = connect_host, .denied = note_reported };
 
 static int park(int *fd)
 {
@@ -249,6 +270,8 @@ static int serve(struct service *service)
 			serving.loop, &serving.names, &capture_ops, &serving, &serving.capture);
 	if (r == 0)
 		r = resolver_create(serving.loop, &serving.zone, &serving.resolver);
+	if (r == 0)
+		r = reports_create(serving.loop, &reports_ops, &serving, &serving.reports);
 	for (size_t i = 0; i < ARRAY_SIZE(sockets) && r == 0; i++)
 		if (service->listener[i] >= 0)
 			r = add_socket(&serving, sockets[i].use, service->listener[i]);

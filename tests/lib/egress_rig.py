@@ -86,7 +86,7 @@ class NameServer(threading.Thread):
         super().__init__(daemon=True)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((address, 53))
-        self.names, self.asked = {}, []
+        self.names, self.asked, self.log = {}, [], None
 
     def run(self):
         while True:
@@ -97,6 +97,8 @@ class NameServer(threading.Thread):
                 at += 1 + question[at]
             name, kind = ".".join(labels).lower(), struct.unpack(">H", question[at + 1:at + 3])[0]
             self.asked.append((name, kind))
+            if self.log:
+                self.log.write(name + "\n")
             addresses = self.names.get(name)
             if callable(addresses):
                 addresses = addresses()

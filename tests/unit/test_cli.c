@@ -492,8 +492,28 @@ static void test_start_flags(void **state)
 	(void)state;
 	/* The build folder's git root, which the search would come to, holds our state: S10. */
 	assert_int_equal(sh("mkdir -p ../other && touch ../other/.sandbox.json"), 0);
-	assert_int_equal(sh("cd ../other && $ctl start --dry-run --tier builder"), 2);
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --secret a@b.test"), 2);
 	assert_non_null(strstr(t.err, "not available yet"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --tier king"), 2);
+	assert_non_null(strstr(t.err, "deployer"));
+	assert_int_equal(
+		sh("cd ../other && $ctl start --dry-run --tier deployer | grep '\"tier\": \"deployer\"'"),
+		0);
+	assert_int_equal(
+		sh("cd ../other && $ctl start --dry-run --allow-host a.test:8443 --allow-host '[2606:4700::1111]:22' | grep allow-host-2"),
+		0);
+	assert_non_null(strstr(t.out, "8443"));
+	assert_non_null(strstr(t.out, "ssh"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --allow-host '*.com'"), 2);
+	assert_non_null(strstr(t.err, "the command line: rules[0].host"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --policy nowhere.json"), 2);
+	assert_non_null(strstr(t.err, "audit-all"));
+	assert_int_equal(
+		sh("cd ../other && $ctl start --dry-run --policy offline | grep offline"), 0);
+	assert_int_equal(
+		sh("cd ../other && echo '{\"version\":1,\"rulez\":[]}' >p.json && $ctl start --dry-run --policy p.json"),
+		2);
+	assert_non_null(strstr(t.err, "rulez"));
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run --image debian"), 2);
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run --cpus 99"), 2);
 	assert_int_equal(

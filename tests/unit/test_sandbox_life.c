@@ -732,6 +732,8 @@ static int move_house(char **argv)
 	copy_program("SANDBOX_SUPERVISOR", "sandbox-supervisor");
 	copy_program("FAKE_VMM", "sandbox-vmm");
 	copy_program("FAKE_LINK", "sandbox-link");
+	copy_program("FAKE_EGRESS", "sandbox-proxy");
+	copy_program("FAKE_EGRESS", "sandbox-injector");
 	copy_program("LIFE_AGENT", "sandbox-agent");
 	copy_program("SANDBOX_UNPACK", "sandbox-unpack");
 	setenv("LIFE_FOLDER", base, 1);

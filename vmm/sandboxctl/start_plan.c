@@ -6,10 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "policy/policy.h"
 #include "vmm/base/array.h"
 #include "vmm/base/fdio.h"
 #include "vmm/sandboxctl/guest_exec.h"
 #include "vmm/sandboxctl/host_path.h"
+#include "vmm/sandboxctl/policy_flags.h"
 #include "vmm/sandboxctl/project.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal.h"
@@ -122,6 +124,29 @@ static int set_backend(struct spec *spec, const char *text, struct err *err)
 	return -EOPNOTSUPP;
 }
 
+static int set_tier(struct spec *spec, const char *text, struct err *err)
+{
+	enum policy_tier tier;
+
+	if (policy_tier_parse(text, &tier))
+		return set_text(&spec->tier, text, err);
+	err_set(err, -EINVAL, "--tier %.40s: there is no such tier", text);
+	return err_next_step(err, "--tier builder, deployer, orchestrator or admin");
+}
+
+static int apply_policy(const struct options *o, struct start_plan *plan, struct err *err)
+{
+	char *document;
+	int r = policy_flags_document(o, &document, err);
+
+	if (r < 0 || !document)
+		return r;
+	free(plan->spec.policy);
+	plan->spec.policy = document;
+	plan->flags_given = true;
+	return 0;
+}
+
 static int add_env_file(struct spec *spec, const char *path, struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -168,6 +193,7 @@ static const struct spec_option spec_options[] = {
 	{ "env", spec_add_environment, NULL },
 	{ "image", set_image, NULL },
 	{ "backend", set_backend, NULL },
+	{ "tier", set_tier, NULL },
 };
 
 static int apply_option(const struct invocation *in, const struct spec_option *o,
@@ -200,6 +226,8 @@ static int apply_options(const struct invocation *in, struct start_plan *plan, s
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(spec_options); i++)
 		r = apply_option(in, &spec_options[i], plan, err);
+	if (r == 0)
+		r = apply_policy(o, plan, err);
 	if (r < 0)
 		return r;
 	if (options_flag(o, "trust-hardlinks"))

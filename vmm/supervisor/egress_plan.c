@@ -10,8 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
 #include "vmm/supervisor/jailed_child.h"
@@ -25,24 +23,6 @@ static int parse_tier(const struct spec *spec, enum policy_tier *ret, struct err
 		return 0;
 	err_set(err, -EINVAL, "--tier %.40s: there is no such tier", spec->tier);
 	return err_next_step(err, "--tier builder, deployer, orchestrator or admin");
-}
-
-static int set_digest(const struct policy *policy, struct egress_policy *ret, struct err *err)
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned int hash_len;
-	size_t len;
-	const char *input = policy_digest_input(policy, &len);
-
-	if (EVP_Digest(input, len, hash, &hash_len, EVP_sha256(), NULL) != 1 ||
-		hash_len * 2 != EGRESS_DIGEST_LEN)
-		return err_set(err, -EIO, "policy: no digest can be made");
-	for (unsigned int i = 0; i < hash_len; i++) {
-		ret->digest[2 * i] = digits[hash[i] >> 4];
-		ret->digest[2 * i + 1] = digits[hash[i] & 15];
-	}
-	return 0;
 }
 
 static int copy_bindings(const struct policy *policy, struct egress_policy *ret, struct err *err)
@@ -94,7 +74,7 @@ int egress_policy_load(const struct spec *spec, const struct paths *paths,
 	if (r == 0)
 		r = policy_create(sources.list, sources.count, tier, &policy, err);
 	if (r == 0)
-		r = set_digest(policy, &made, err);
+		r = policy_digest(policy, made.digest, err);
 	if (r == 0)
 		r = copy_bindings(policy, &made, err);
 	if (r == 0)

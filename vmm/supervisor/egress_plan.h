@@ -10,8 +10,7 @@
 #include "vmm/supervisor/policy_sources.h"
 #include "vmm/supervisor/spec.h"
 #include "vsock-proxy/ca.h"
-
-#define EGRESS_DIGEST_LEN 64 /* hexadecimal SHA-256 of policy_digest_input() */
+#include "vsock-proxy/policy_digest.h"
 
 struct egress_binding {
 	char id[POLICY_ID_MAX + 1];
@@ -21,7 +20,7 @@ struct egress_binding {
 /* A policy as the supervisor knows it: replaced as a whole at a reload. */
 struct egress_policy {
 	int bundle_fd; /* sealed memfd: vsock-proxy/bundle.h */
-	char digest[EGRESS_DIGEST_LEN + 1];
+	char digest[POLICY_DIGEST_LEN + 1];
 	struct egress_binding *bindings;
 	size_t binding_count;
 };

@@ -48,6 +48,12 @@ int launch_prepare(struct supervisor *s, const char **ret_stage, struct err *err
 	int r;
 
 	boot_plan_init(&s->plan, &s->record.spec, &s->paths);
+	*ret_stage = "policy";
+	r = egress_create(s, &s->egress, err);
+	if (r < 0)
+		return r;
+	s->plan.certificate = egress_plan_of(s->egress)->certificate;
+	s->plan.egress_fd = egress_plan_of(s->egress)->link_fd;
 	r = boot_plan_prepare(
 		&s->plan, (const char *const *)environ, starter_tell_stage, s, ret_stage, err);
 	if (r < 0)
@@ -74,6 +80,8 @@ int launch_spawn(struct supervisor *s, const char **ret_stage, struct err *err)
 	starter_tell_stage(s, "boot", "booting");
 	s->spawned = true;
 	r = backend_make_lifeline(&s->processes, err);
+	if (r == 0)
+		r = egress_start(s->egress, err);
 	if (r == 0)
 		r = backend_kvm_spawn(
 			&s->plan, s->lock_fd, &s->processes, remember_processes, s, ret_stage, err);

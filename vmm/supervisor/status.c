@@ -227,6 +227,15 @@ static void add_session(json_t *data, const struct record *record, const struct 
 		json_object_set_new(data, "guest", guest_word(live));
 }
 
+/* null where nothing runs. The injectors keep the host's network namespace: it is what they are for. */
+static json_t *egress(const struct status_live *live)
+{
+	if (!live || !live->egress_state)
+		return json_null();
+	return json_pack("{s:s, s:s, s:o}", "state", live->egress_state, "policy",
+		live->policy_digest, "in_force", layer_names(live->egress_layers));
+}
+
 json_t *status_data(const struct record *record, const struct status_live *live, bool alive)
 {
 	const struct spec *spec = &record->spec;
@@ -244,7 +253,7 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 	json_object_set_new(data, "instance", json_string(record->instance));
 	json_object_set_new(data, "image", json_string(spec->image));
 	json_object_set_new(data, "kernel", json_string(record->kernel));
-	json_object_set_new(data, "tier", json_string("builder"));
+	json_object_set_new(data, "tier", json_string(spec->tier ? spec->tier : "builder"));
 	json_object_set_new(data, "cpus", json_integer(spec->cpus));
 	json_object_set_new(data, "memory_mib", json_integer((json_int_t)spec->memory_mib));
 	json_object_set_new(data, "pids", number_or_null(spec->pids));
@@ -267,6 +276,7 @@ json_t *status_data(const struct record *record, const struct status_live *live,
 	json_object_set_new(data, "health", json_string(health(record, live, up)));
 	json_object_set_new(data, "degraded", degraded(record, live));
 	json_object_set_new(data, "isolation", isolation(record));
+	json_object_set_new(data, "egress", egress(live));
 	add_session(data, record, live);
 	return data;
 }

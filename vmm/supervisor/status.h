@@ -3,7 +3,7 @@
 /*
  * The `data` of `status --json`, with the names that scripts rely on (product.md): name state reason backend instance image
  * kernel tier cpus memory_mib workspace shares ports started_at uptime_s supervisor_pid vmm_pid pgid health degraded
- * isolation linked_outside. Fields are only ever added. Made here alone, for live and for dead sandboxes, so that `ls` and `status` agree.
+ * isolation linked_outside egress. Fields are only ever added. Made here alone, for live and for dead sandboxes, so that `ls` and `status` agree.
  */
 #include "vmm/supervisor/registry.h"
 
@@ -28,6 +28,9 @@ struct status_live {
 		} files[STATUS_REFUSED_MAX]; /* whose they were; others are only counted */
 		size_t file_count;
 	} refused[1 + SPEC_SHARES_MAX];
+	const char *egress_state; /* a word of egress.h; NULL: there is none */
+	const char *policy_digest;
+	uint64_t egress_layers; /* in force in all of its processes */
 	bool session_running;
 	uint32_t attached;
 };

@@ -138,8 +138,10 @@ static void next_phase(void *data)
 	case PHASE_ASK:
 		enter_phase(s, PHASE_TERM, TERM_WAIT_MS);
 		child_signal(&s->vmm, SIGTERM);
-		if (!child_is_alive(&s->vmm))
+		if (!child_is_alive(&s->vmm)) {
 			child_signal(&s->link, SIGTERM);
+			egress_end(s->egress);
+		}
 		break;
 	case PHASE_TERM:
 		enter_phase(s, PHASE_KILL, KILL_WAIT_MS);
@@ -192,6 +194,7 @@ static void drain_over(void *data)
 	struct supervisor *s = data;
 
 	child_signal(&s->link, SIGTERM);
+	egress_end(s->egress);
 	/* Whatever phase it is in: TERM has been sent, KILL is next. */
 	if (s->phase < PHASE_TERM)
 		enter_phase(s, PHASE_TERM, TERM_WAIT_MS);

@@ -166,6 +166,7 @@ static void finish(struct supervisor *s)
 {
 	remove_runtime(s);
 	control_server_destroy(s->control);
+	egress_destroy(s->egress);
 	boot_plan_finish(&s->plan);
 	backend_processes_finish(&s->processes);
 	loop_remove(TAKE_PTR(s->progress_source));

@@ -18,6 +18,11 @@ void supervisor_save(struct supervisor *s)
 json_t *supervisor_status(struct supervisor *s)
 {
 	s->live.heartbeat_age_ms = s->heard_ms ? clock_monotonic_ms() - s->heard_ms : 0;
+	if (s->egress) {
+		s->live.egress_state = egress_state_word(s->egress);
+		s->live.policy_digest = egress_plan_of(s->egress)->policy.digest;
+		s->live.egress_layers = egress_layers(s->egress);
+	}
 	return status_data(&s->record, &s->live, true);
 }
 

@@ -27,6 +27,7 @@
 #include "vmm/supervisor/boot_plan.h"
 #include "vmm/supervisor/child_log.h"
 #include "vmm/supervisor/control_server.h"
+#include "vmm/supervisor/egress.h"
 #include "vmm/supervisor/status.h"
 
 enum phase { PHASE_UP, PHASE_ASK, PHASE_TERM, PHASE_KILL, PHASE_GIVE_UP };
@@ -45,6 +46,7 @@ struct child {
 	struct jailed_child *process;
 	const struct child_kind *kind;
 	struct child *next; /* of s->children */
+	void *data; /* its kind's */
 	struct loop_source *event_source, *log_source;
 	struct child_log log;
 	bool started, gone;
@@ -60,6 +62,7 @@ struct supervisor {
 	struct backend_processes processes;
 	struct child vmm, link;
 	struct child *children; /* all that are watched */
+	struct egress *egress; /* NULL: the guest is cut off */
 	struct loop *loop;
 	struct loop_source *signal_source, *progress_source, *ready_timer, *timeout_timer,
 		*stop_timer, *linger_timer, *drain_timer;

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The processes of a sandbox's way out: sandbox-audit, sandbox-proxy, and an injector for each credential that its policy
+ * binds, and one without any (`open`). Theory of operation:
+ *
+ *   plan      egress_plan.h, before anything runs
+ *   start     the writer of the audit log first, for without it nothing passes; then the proxy, then the injectors, each
+ *             with a channel of its own to the proxy
+ *   a killed  process is replaced: an injector by one with a new channel, a proxy with all its injectors, the writer alone. What
+ *             ends before it was ever closed in (EVENT_*_ISOLATED) ends the sandbox, with its words: it would fail again
+ *   reload    a new policy goes to the injectors first, then to the proxy; a binding that is gone takes its injector along
+ *   end       after the machine: proxy and injectors, then the writer, which has the last word
+ *
+ * Replacements wait longer each time, up to RESTART_MAX_MS; streams that come in between wait in their socket.
+ */
+#include "vmm/base/event.h"
+#include "vmm/supervisor/egress_plan.h"
+#include "vmm/supervisor/jailed_child.h"
+
+struct supervisor;
+struct egress;
+
+/* From the spec. *ret stays usable after a failure: egress_destroy(). */
+int egress_create(struct supervisor *s, struct egress **ret, struct err *err);
+/* Closes what is open; ends no process. NULL is allowed. */
+void egress_destroy(struct egress *egress);
+const struct egress_plan *egress_plan_of(const struct egress *egress);
+
+/* The lifeline and the loop are there, the control group is known. On failure what was started is watched all the same. */
+int egress_start(struct egress *egress, struct err *err);
+/* A policy that cannot be read leaves the old one in force: -EINVAL with its place. */
+int egress_reload(struct egress *egress, struct err *err);
+/* The machine has ended: TERM for proxy and injectors. NULL is allowed. */
+void egress_end(struct egress *egress);
+
+/* For status: "up", "restarting", "stalled" (nothing can be recorded, so nothing passes). */
+const char *egress_state_word(const struct egress *egress);
+/* The jail layers that are in force in all of its processes. */
+uint64_t egress_layers(const struct egress *egress);
