@@ -63,6 +63,14 @@ for url in http://127.0.0.1:22/ http://169.254.169.254/latest/meta-data/ http://
 	esac
 done
 
+note "a policy that changes while it runs"
+status_of 0 ctl policy check egress GET https://git.test/v1/x
+ctl policy allow --sandbox egress api.test --path '/v2/**'
+contains "allowed now" "$(run curl -sS https://api.test/v2/x)" '"url":"/v2/x"'
+ctl policy deny git.test
+contains "denied now" "$(run curl -sS https://git.test/v1/x)" '"error":"denied"'
+status_of 1 ctl policy check egress GET https://git.test/v1/x
+
 note "a killed proxy or injector is replaced"
 for process in sandbox-proxy sandbox-injector; do
 	pid=$(pgrep -f "$process --name egress ")

@@ -118,6 +118,7 @@ static int set_up(void **state)
 	unsetenv("XDG_DATA_HOME");
 	setenv("HOME", base, 1);
 	setenv("XDG_STATE_HOME", at("s"), 1);
+	setenv("XDG_CONFIG_HOME", at("config"), 1);
 	setenv("XDG_RUNTIME_DIR", at("r"), 1);
 	setenv("XDG_CACHE_HOME", at("c"), 1);
 	mkdir(at("s"), 0700);

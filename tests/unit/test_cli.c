@@ -96,6 +96,8 @@ static int setup(void **state)
 	setenv("XDG_STATE_HOME", path, 1);
 	snprintf(path, sizeof(path), "%s/c", t.folder);
 	setenv("XDG_CACHE_HOME", path, 1);
+	snprintf(path, sizeof(path), "%s/config", t.folder);
+	setenv("XDG_CONFIG_HOME", path, 1);
 	unsetenv("XDG_RUNTIME_DIR");
 	setenv("TERM", "xterm", 1);
 	snprintf(path, sizeof(path), "%s/copy.log", t.folder);
@@ -487,6 +489,43 @@ static void test_which_sandbox(void **state)
 	stop_fake();
 }
 
+/* E19 asks the data path's function; what is allowed is written down whole or not at all. */
+static void test_policy(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("mkdir -p ../pol && cd ../pol && $ctl policy check GET https://github.com/x"),
+		0);
+	assert_non_null(strstr(t.out, "code-hosts-read"));
+	assert_int_equal(sh("cd ../pol && $ctl policy check POST https://api.test/v1 --json"), 1);
+	assert_non_null(strstr(t.out, "\"decision\": \"denied\""));
+	assert_non_null(strstr(t.out, "sandboxctl policy allow api.test"));
+	assert_int_equal(
+		sh("cd ../pol && $ctl policy allow api.test --method POST --path '/v1/**'"), 0);
+	assert_int_equal(sh("cd ../pol && $ctl policy check POST https://api.test/v1/x"), 0);
+	assert_int_equal(sh("cd ../pol && $ctl policy check GET https://api.test/v1/x"), 1);
+	assert_int_equal(sh("cd ../pol && $ctl policy check GET https://github.com/x"),
+		0); /* the default stays */
+	assert_int_equal(
+		sh("cd ../pol && $ctl policy allow api.test --method POST --path '/v1/**'"), 0);
+	assert_non_null(strstr(t.err, "already"));
+	assert_int_equal(sh("cd ../pol && $ctl policy allow '*.com'"), 1);
+	assert_non_null(strstr(t.err, "public suffix"));
+	assert_int_equal(sh("cd ../pol && $ctl policy deny '**.github.com'"), 0);
+	assert_int_equal(sh("cd ../pol && $ctl policy check GET https://github.com/x"), 1);
+	assert_int_equal(sh("cd ../pol && $ctl policy ls --json | grep -c '\"id\"'"), 0);
+	assert_int_equal(
+		sh("cd ../pol && $ctl policy allow db.test:5432 --protocol tcp && $ctl policy check tcp://db.test:5432"),
+		0);
+	assert_int_equal(
+		sh("cd ../pol && $ctl policy allow git.test:22 && $ctl policy check ssh://git.test"),
+		0);
+	assert_int_equal(sh("cd ../pol && $ctl policy check GET ftp://x.test"), 2);
+	assert_int_equal(sh("cd ../pol && $ctl policy sing"), 2);
+	assert_int_equal(sh("cd ../pol && $ctl policy check nosuch GET https://x.test"), 3);
+	assert_int_equal(sh("cd ../pol && $ctl policy allow --sandbox nosuch x.test"), 3);
+}
+
 static void test_start_flags(void **state)
 {
 	(void)state;
@@ -668,6 +707,7 @@ int main(void)
 		cmocka_unit_test(test_copy_in),
 		cmocka_unit_test(test_json_forms),
 		cmocka_unit_test(test_which_sandbox),
+		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_start_flags),
 		cmocka_unit_test(test_a_low_limit_of_open_files_is_told),
 		cmocka_unit_test(test_what_errors_say),

@@ -749,6 +749,7 @@ static int set_up(void **state)
 	unsetenv("SUDO_UID");
 	setenv("HOME", base, 1);
 	setenv("XDG_STATE_HOME", at("s"), 1);
+	setenv("XDG_CONFIG_HOME", at("config"), 1);
 	setenv("XDG_RUNTIME_DIR", at("r"), 1);
 	setenv("XDG_CACHE_HOME", at("c"), 1);
 	unsetenv("XDG_CONFIG_HOME");

@@ -22,6 +22,7 @@ const struct command *const command_table[] = {
 	&command_logs,
 	&command_console,
 	&command_ports,
+	&command_policy,
 	&command_doctor,
 	&command_prune,
 	&command_completion,
@@ -31,8 +32,8 @@ const struct command *const command_table[] = {
 	NULL,
 };
 
-const char *const command_later[] = { "top", "stats", "events", "image", "snapshot", "policy",
-	"secret", "request", "audit", "diff", "apply", "sync", "config", NULL };
+const char *const command_later[] = { "top", "stats", "events", "image", "snapshot", "secret",
+	"request", "audit", "diff", "apply", "sync", "config", NULL };
 
 const struct command *command_find(const char *name)
 {

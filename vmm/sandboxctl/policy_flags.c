@@ -9,11 +9,9 @@
 #include "policy/policy.h"
 #include "policy/preset.h"
 #include "vmm/base/cleanup.h"
-#include "vmm/base/parse.h"
 #include "vmm/sandboxctl/host_path.h"
+#include "vmm/sandboxctl/policy_file.h"
 #include "vmm/supervisor/json.h"
-
-#define SSH_PORT 22
 
 static int read_file(const char *path, json_t **ret, struct err *err)
 {
@@ -40,31 +38,6 @@ static int begin_document(const char *word, json_t **ret, struct err *err)
 	return *ret ? 0 : err_set(err, -ENOMEM, "--policy: no memory");
 }
 
-/* HOST[:PORT]; an address of IPv6 in brackets where it has a port. */
-static json_t *rule_of(const char *word, size_t number)
-{
-	const char *colon = strrchr(word, ':'), *bracket = strchr(word, ']');
-	bool has_port = colon && colon > bracket && (bracket || strchr(word, ':') == colon);
-	size_t len = has_port ? (size_t)(colon - word) : strlen(word);
-	uint64_t port = 0;
-	char id[32];
-	json_t *rule;
-
-	if (has_port && !parse_u64(colon + 1, 1, UINT16_MAX, &port))
-		return NULL;
-	if (bracket && *word == '[') {
-		word++;
-		len -= 2;
-	}
-	snprintf(id, sizeof(id), "allow-host-%zu", number);
-	rule = json_pack("{s:s, s:s, s:s%}", "id", id, "action", "allow", "host", word, len);
-	if (rule && has_port)
-		json_object_set_new(rule, "port", json_integer((json_int_t)port));
-	if (rule && port == SSH_PORT)
-		json_object_set_new(rule, "protocol", json_string("ssh"));
-	return rule;
-}
-
 static int add_hosts(const struct options *options, json_t *document, struct err *err)
 {
 	size_t count = options_count(options, "allow-host");
@@ -80,8 +53,12 @@ static int add_hosts(const struct options *options, json_t *document, struct err
 	}
 	for (size_t i = 0; i < count; i++) {
 		const char *word = options_nth(options, "allow-host", i);
-		json_t *rule = rule_of(word, i + 1);
+		struct policy_words words = { .host = word };
+		char id[32];
+		json_t *rule;
 
+		snprintf(id, sizeof(id), "allow-host-%zu", i + 1);
+		rule = document_json(policy_rule(&words, id));
 		if (!rule || json_array_append_new(rules, rule) < 0)
 			return err_set(err, -EINVAL, "--allow-host %.200s: not HOST[:PORT]", word);
 	}

@@ -40,6 +40,7 @@ static const struct {
 	[CONTROL_STOP] = { "stop", FIELD_GRACE },
 	[CONTROL_WAIT] = { "wait", 0 },
 	[CONTROL_EVENTS] = { "events", 0 },
+	[CONTROL_POLICY_RELOAD] = { "policy_reload", 0 },
 };
 static_assert(ARRAY_SIZE(ops) == CONTROL_OPS, "an entry for each op");
 

@@ -355,6 +355,16 @@ static int send_policy(struct egress *egress, struct member *m, struct err *err)
 		     : 0;
 }
 
+/* There is no store of secrets yet that one could be fetched from. */
+static int refuse_bindings(const struct egress_policy *policy, struct err *err)
+{
+	if (!policy->binding_count)
+		return 0;
+	err_set(err, -EOPNOTSUPP, "policy: the binding %s: credentials are not available yet",
+		policy->bindings[0].id);
+	return err_next_step(err, "take the bindings out of the policy");
+}
+
 int egress_reload(struct egress *egress, struct err *err)
 {
 	struct supervisor *s = egress->supervisor;
@@ -363,6 +373,11 @@ int egress_reload(struct egress *egress, struct err *err)
 
 	if (r < 0)
 		return r;
+	r = refuse_bindings(&policy, err);
+	if (r < 0) {
+		egress_policy_finish(&policy);
+		return r;
+	}
 	egress_policy_finish(&egress->plan.policy);
 	egress->plan.policy = policy;
 	r = match_injectors(egress, err);
@@ -389,12 +404,8 @@ int egress_create(struct supervisor *s, struct egress **ret, struct err *err)
 	egress_plan_init(&egress->plan);
 	member_init(&egress->proxy, egress, "sandbox-proxy");
 	r = egress_plan_prepare(&s->record.spec, &s->paths, &egress->plan, err);
-	if (r == 0 && egress->plan.policy.binding_count) {
-		r = err_set(err, -EOPNOTSUPP,
-			"policy: the binding %s: credentials are not available yet",
-			egress->plan.policy.bindings[0].id);
-		err_next_step(err, "take the bindings out of the policy");
-	}
+	if (r == 0)
+		r = refuse_bindings(&egress->plan.policy, err);
 	if (r == 0)
 		r = add_injector(egress, &open_to_all, err);
 	return r < 0 ? r : match_injectors(egress, err);

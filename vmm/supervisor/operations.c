@@ -108,6 +108,7 @@ static int send_request(
 	case CONTROL_STOP:
 	case CONTROL_WAIT:
 	case CONTROL_EVENTS:
+	case CONTROL_POLICY_RELOAD:
 		break;
 	}
 	return err_set(

@@ -14,7 +14,7 @@
 #include "vmm/base/fdio.h"
 #include "vmm/supervisor/json.h"
 
-#define DEFAULT_DOCUMENT "{\"version\":1,\"presets\":[\"builder\"]}"
+#define DEFAULT_DOCUMENT "{\"version\":1,\"presets\":[\"" POLICY_DEFAULT_PRESET "\"]}"
 #define PARENTS_MAX	 128
 
 /* Both are the list's from then on; NULL stands for memory that could not be had. */

@@ -15,9 +15,10 @@
 #include "policy/policy.h"
 #include "vmm/supervisor/paths.h"
 
-#define POLICY_SYSTEM_FILE "/etc/sandboxctl/policy.json"
-#define POLICY_FILE	   "policy.json"
-#define POLICY_PROJECT	   ".sandbox.json"
+#define POLICY_SYSTEM_FILE    "/etc/sandboxctl/policy.json"
+#define POLICY_FILE	      "policy.json"
+#define POLICY_PROJECT	      ".sandbox.json"
+#define POLICY_DEFAULT_PRESET "builder"
 
 struct policy_inputs {
 	const struct paths *paths;

@@ -65,6 +65,21 @@ static void request_guest(
 	control_client_answer(client, NULL, fd);
 }
 
+static void request_reload(struct supervisor *s, struct control_client *client)
+{
+	struct err err = {};
+	int r = s->egress && s->phase == PHASE_UP
+			? egress_reload(s->egress, &err)
+			: err_set(&err, -ESHUTDOWN, "sandbox %s: it has no egress, or is ending",
+				  s->record.spec.name);
+
+	if (r < 0)
+		control_client_fail(client, &err, "policy");
+	else
+		control_client_answer(client,
+			json_pack("{s:s}", "policy", egress_plan_of(s->egress)->policy.digest), -1);
+}
+
 void request_take(void *data, struct control_client *client, const struct control_request *request)
 {
 	struct supervisor *s = data;
@@ -86,6 +101,9 @@ void request_take(void *data, struct control_client *client, const struct contro
 		break;
 	case CONTROL_WAIT:
 		control_client_park(client, CONTROL_WAIT);
+		break;
+	case CONTROL_POLICY_RELOAD:
+		request_reload(s, client);
 		break;
 	case CONTROL_EVENTS:
 		control_client_answer(client, NULL, -1);

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "policy/explain.h"
+#include "policy/policy.h"
+#include "policy/url.h"
+#include "vmm/base/array.h"
+#include "vmm/sandboxctl/policy_file.h"
+#include "vmm/sandboxctl/project.h"
+#include "vmm/sandboxctl/target.h"
+#include "vmm/supervisor/control.h"
+#include "vmm/supervisor/policy_sources.h"
+#include "vmm/supervisor/registry.h"
+
+#define RELOAD_WAIT_MS 10000
+
+static const struct option_def options[] = {
+	{ "sandbox", 's', "NAME", "allow, deny: for this sandbox alone, at once where it runs" },
+	{ "protocol", 0, "PROTOCOL", "allow: http (default), or tls, tcp, ssh, which pass unread" },
+	{ "method", 0, "METHOD", "allow: this method alone" },
+	{ "path", 0, "PATTERN", "allow: these paths alone (/v1/**)" },
+	{ "websocket", 0, NULL, "allow: connections may become WebSockets" },
+	{ "encoded-slash", 0, NULL, "allow: %2F may stand in a path" },
+	{ "private", 0, NULL, "allow: its names may resolve to private addresses" },
+	OPTION_JSON,
+	OPTIONS_COMMON,
+};
+
+/* The policy that a sandbox has, or that one of this folder would get. */
+struct loaded {
+	struct paths paths;
+	struct record record;
+	char name[SANDBOX_NAME_MAX + 1]; /* "": there is none yet */
+	struct policy_sources sources;
+	struct policy *policy;
+};
+
+static int usage(const struct invocation *in, const char *form)
+{
+	struct err err = {};
+
+	err_set(&err, -EINVAL, "%s: %zu words are not that", form, in->options.word_count);
+	return report_usage(in, &err);
+}
+
+static void finish_loaded(struct loaded *l)
+{
+	policy_destroy(l->policy);
+	policy_sources_finish(&l->sources);
+	record_finish(&l->record);
+}
+
+static int load_policy(struct loaded *l, const char *workspace, struct err *err)
+{
+	struct policy_inputs in = { .paths = &l->paths,
+		.sandbox = *l->name ? l->name : NULL,
+		.workspace = workspace,
+		.command = l->record.spec.policy };
+	enum policy_tier tier = POLICY_TIER_BUILDER;
+	int r = policy_sources_load(&in, &l->sources, err);
+
+	if (l->record.spec.tier)
+		policy_tier_parse(l->record.spec.tier, &tier);
+	return r < 0 ? r : policy_create(l->sources.list, l->sources.count, tier, &l->policy, err);
+}
+
+/* word NULL: of this folder, with a sandbox or without. 0 or an exit code; finish_loaded() in any case. */
+static int load(const struct invocation *in, const char *word, struct loaded *l)
+{
+	struct project project = {};
+	struct err err = {};
+	int code, r = 0;
+
+	*l = (struct loaded){};
+	record_init(&l->record);
+	code = target_paths(in, &l->paths);
+	if (code)
+		return code;
+	if (word && !sandbox_name_valid(word))
+		return target_bad_name(in, word);
+	if (!word)
+		r = project_find(&l->paths, ".", &project, &err);
+	if (r < 0)
+		return report_general(in, "lookup", &err);
+	if (word || project.has_sandbox)
+		snprintf(l->name, sizeof(l->name), "%s", word ? word : project.name);
+	if (*l->name)
+		r = registry_load(&l->paths, l->name, &l->record, &err);
+	if (r == -ENOENT)
+		return target_missing(in, &err);
+	if (r == 0)
+		r = load_policy(l, *l->name ? l->record.spec.workspace.host : project.folder, &err);
+	return r < 0 ? report_general(in, "policy", &err) : 0;
+}
+
+/* check */
+
+static const char *verdict_word(enum policy_verdict verdict)
+{
+	static const char *const words[] = { "denied", "allowed", "audited" };
+
+	return words[verdict];
+}
+
+static void print_check(const struct policy_explanation *e, const char *binding)
+{
+	printf("%s  %s\n", verdict_word(e->verdict), e->what);
+	if (*e->rule)
+		printf("rule     %s\n", e->rule);
+	if (*e->detail)
+		printf("because  %s\n", e->detail);
+	if (binding)
+		printf("with     the credential of binding %s\n", binding);
+	if (*e->change)
+		printf("change   %s\n", e->change);
+	if (*e->command)
+		printf("command  %s\n", e->command);
+}
+
+static struct document *check_document(const struct policy_explanation *e, const char *binding)
+{
+	struct document *d = document_object();
+
+	document_set_text(d, "decision", verdict_word(e->verdict));
+	document_set_text(d, "what", e->what);
+	document_set_text(d, "reason", e->reason);
+	document_set_text(d, "rule", *e->rule ? e->rule : NULL);
+	document_set_text(d, "detail", e->detail);
+	document_set_text(d, "binding", binding);
+	document_set_text(d, "change", *e->change ? e->change : NULL);
+	document_set_text(d, "command", *e->command ? e->command : NULL);
+	return d;
+}
+
+/* E19: the data path's own function, on the documents that it would get. */
+static int check(const struct invocation *in)
+{
+	const struct options *o = &in->options;
+	const char *name = NULL, *method = NULL;
+	struct policy_explanation e;
+	struct policy_decision decision;
+	struct policy_request request;
+	struct policy_url storage;
+	struct loaded l;
+	struct err err = {};
+	const char *binding = NULL;
+	int code;
+
+	if (o->word_count < 2)
+		return usage(in, "policy check [NAME] [METHOD] URL");
+	/* Names are in small letters, methods in capitals. */
+	for (size_t i = 1; i + 1 < o->word_count; i++)
+		*(sandbox_name_valid(o->words[i]) ? &name : &method) = o->words[i];
+	if (policy_request_of_url(method, o->words[o->word_count - 1], &storage, &request, &err) <
+		0)
+		return report_usage(in, &err);
+	code = load(in, name, &l);
+	if (!code) {
+		policy_decide(l.policy, &request, &decision);
+		policy_explain(l.policy, &request, &decision, &e);
+		if (decision.verdict != POLICY_DENY && decision.binding)
+			binding = decision.binding->id;
+		if (in->json)
+			report_document("PolicyCheck", check_document(&e, binding));
+		else
+			print_check(&e, binding);
+		code = decision.verdict == POLICY_DENY ? EXIT_GENERAL : EXIT_OK;
+	}
+	finish_loaded(&l);
+	return code;
+}
+
+/* ls */
+
+static struct document *texts_document(const struct policy_texts *texts)
+{
+	struct document *list = document_list();
+
+	for (size_t i = 0; i < texts->count; i++)
+		document_append_text(list, texts->items[i]);
+	return list;
+}
+
+static struct document *hosts_document(const struct policy_hosts *hosts)
+{
+	struct document *list = document_list();
+
+	for (size_t i = 0; i < hosts->pattern_count; i++)
+		document_append_text(list, hosts->patterns[i].text);
+	return list;
+}
+
+static struct document *rule_document(const struct policy_rule *rule)
+{
+	struct document *d = document_object();
+
+	document_set_text(d, "id", rule->id);
+	document_set_text(d, "layer", policy_layer_name(rule->layer));
+	document_set_text(d, "action", rule->action == POLICY_ACTION_ALLOW ? "allow" : "deny");
+	document_set_bool(d, "audit", rule->audit);
+	document_set_text(d, "tier", policy_tier_name(rule->tier));
+	document_set_child(d, "hosts", hosts_document(&rule->hosts));
+	document_set_int(d, "addresses", (int64_t)rule->hosts.listed_count);
+	document_set_child(d, "methods", texts_document(&rule->methods));
+	document_set_child(d, "paths", texts_document(&rule->paths));
+	return d;
+}
+
+static void print_texts(const char *head, const struct document *list, size_t most)
+{
+	if (!document_count(list))
+		return;
+	printf("  %s", head);
+	for (size_t i = 0; i < document_count(list) && i < most; i++)
+		printf(" %s", document_text(document_at(list, i), NULL, ""));
+	if (document_count(list) > most)
+		printf(" ... (%zu)", document_count(list));
+	printf("\n");
+}
+
+static void print_rule(const struct document *rule)
+{
+	printf("%-5s %-28s %s\n", document_text(rule, "action", ""), document_text(rule, "id", ""),
+		document_text(rule, "layer", ""));
+	print_texts("hosts  ", document_child(rule, "hosts"), 6);
+	if (document_int(rule, "addresses", 0))
+		printf("  addresses and ranges: %lld\n",
+			(long long)document_int(rule, "addresses", 0));
+	print_texts("methods", document_child(rule, "methods"), 8);
+	print_texts("paths  ", document_child(rule, "paths"), 6);
+}
+
+static int list(const struct invocation *in)
+{
+	_cleanup_document_ struct document *rules = document_list();
+	struct loaded l;
+	int code;
+
+	if (in->options.word_count > 2)
+		return usage(in, "policy ls [NAME]");
+	code = load(in, in->options.word_count == 2 ? in->options.words[1] : NULL, &l);
+	for (int layer = 0; !code && layer < POLICY_LAYER_COUNT; layer++)
+		for (size_t i = 0; i < l.policy->rule_count[layer]; i++)
+			document_append(rules, rule_document(&l.policy->rules[layer][i]));
+	finish_loaded(&l);
+	if (code)
+		return code;
+	if (in->json)
+		return report_document("PolicyRuleList", TAKE_PTR(rules));
+	for (size_t i = 0; i < document_count(rules); i++)
+		print_rule(document_at(rules, i));
+	return EXIT_OK;
+}
+
+/* allow, deny */
+
+/* A running sandbox's supervisor reads its documents anew; one that does not run will when it starts. */
+static int reload(const struct invocation *in, const struct paths *paths, const char *name)
+{
+	_cleanup_json_ json_t *request = json_pack("{s:s}", "op", "policy_reload");
+	_cleanup_close_ int fd = -1;
+	struct err err = {};
+	int r = control_connect(paths, name, &fd, &err);
+
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return EXIT_OK;
+	if (r == 0)
+		r = control_call(fd, request, RELOAD_WAIT_MS, NULL, NULL, &err);
+	if (r < 0)
+		return report_general(in, "policy", &err);
+	fprintf(stderr, "sandbox %s has it now\n", name);
+	return EXIT_OK;
+}
+
+static int reload_all(const struct invocation *in, const struct paths *paths)
+{
+	char **names = NULL;
+	struct err err = {};
+	int code = EXIT_OK, r = registry_list(paths, &names, &err);
+
+	if (r < 0)
+		return report_general(in, "policy", &err);
+	for (char **name = names; *name; name++) {
+		int one = reload(in, paths, *name);
+
+		code = one ? one : code;
+	}
+	json_free_texts(names);
+	return code;
+}
+
+/* The user's file, or the sandbox's own. */
+static int file_path(const struct invocation *in, const struct paths *paths, const char *sandbox,
+	char out[static PATH_MAX])
+{
+	struct err err = {};
+	struct target target;
+	int code;
+
+	if (!sandbox) {
+		if (snprintf(out, PATH_MAX, "%s/%s", paths->config, POLICY_FILE) < PATH_MAX)
+			return 0;
+		err_set(&err, -ENAMETOOLONG, "%s: too long a path", paths->config);
+		return report_general(in, "policy", &err);
+	}
+	code = target_find(in, sandbox, &target);
+	if (code)
+		return code;
+	return paths_of_state(paths, sandbox, POLICY_FILE, out, &err) < 0
+		       ? report_general(in, "policy", &err)
+		       : 0;
+}
+
+static int change(const struct invocation *in, bool allow)
+{
+	const struct options *o = &in->options;
+	const char *sandbox = options_value(o, "sandbox");
+	enum policy_layer layer = sandbox ? POLICY_LAYER_COMMAND : POLICY_LAYER_USER;
+	struct policy_words words = { .protocol = options_value(o, "protocol"),
+		.method = options_value(o, "method"),
+		.path = options_value(o, "path"),
+		.websocket = options_flag(o, "websocket"),
+		.encoded_slash = options_flag(o, "encoded-slash"),
+		.private_addresses = options_flag(o, "private") };
+	char path[PATH_MAX], id[POLICY_ID_MAX + 1] = "";
+	struct paths paths;
+	struct err err = {};
+	int code, r;
+
+	if (o->word_count != 2)
+		return usage(in, allow ? "policy allow HOST[:PORT]" : "policy deny HOST");
+	words.host = o->words[1];
+	code = target_paths(in, &paths);
+	if (!code)
+		code = file_path(in, &paths, sandbox, path);
+	if (code)
+		return code;
+	r = allow ? policy_file_allow(path, layer, &words, id, &err)
+		  : policy_file_deny(path, layer, words.host, &err);
+	if (r < 0 && r != -EEXIST)
+		return report_general(in, "policy", &err);
+	if (r == -EEXIST)
+		fprintf(stderr, "%s\n", err.text);
+	else if (allow)
+		fprintf(stderr, "%s: rule %s allows %s\n", path, id, words.host);
+	else
+		fprintf(stderr, "%s: %s is blocked\n", path, words.host);
+	return sandbox ? reload(in, &paths, sandbox) : reload_all(in, &paths);
+}
+
+static int run(struct invocation *in)
+{
+	const char *verb = in->options.words[0];
+
+	if (!strcmp(verb, "check"))
+		return check(in);
+	if (!strcmp(verb, "ls"))
+		return list(in);
+	if (!strcmp(verb, "allow"))
+		return change(in, true);
+	if (!strcmp(verb, "deny"))
+		return change(in, false);
+	return usage(in, "policy allow, deny, ls or check");
+}
+
+const struct command command_policy = {
+	.name = "policy",
+	.words_help = "allow HOST[:PORT] | deny HOST | ls [NAME] | check [NAME] [METHOD] URL",
+	.summary = "What a sandbox may reach: show it, try it, change it",
+	.details =
+		"check asks the function that the proxy asks, and ends with 1 where it denies. allow and deny change your own policy, or with\n"
+		"--sandbox that sandbox's alone; sandboxes that run get it at once.",
+	.options = options,
+	.words = WORDS_OTHER,
+	.words_min = 1,
+	.words_max = 4,
+	.run = run,
+};

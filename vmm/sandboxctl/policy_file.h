@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Rules from words, and a policy file that gains them: `policy allow`, `policy deny`, `start --allow-host`. A file is read,
+ * changed, judged by the policy's own reader and replaced at once, or left as it was.
+ */
+#include "policy/policy.h"
+#include "vmm/sandboxctl/document.h"
+
+struct policy_words {
+	const char *host; /* HOST[:PORT]; an address of IPv6 in brackets where it has a port */
+	const char *protocol; /* NULL: ssh on port 22, else http */
+	const char *method, *path; /* NULL: every one */
+	bool websocket, encoded_slash, private_addresses;
+};
+
+/* An allow rule as an object of a document; NULL where the host's word has no such form. */
+struct document *policy_rule(const struct policy_words *words, const char *id);
+
+/*
+ * What a file at path (one that is not there holds nothing) becomes with an allow rule, or with a blocked host. layer: whose file it is. -EEXIST: it says
+ * so already. -EINVAL with the reader's words; the file stays as it was after any failure. *ret_id: the rule's, or "".
+ */
+int policy_file_allow(const char *path, enum policy_layer layer, const struct policy_words *words,
+	char ret_id[static POLICY_ID_MAX + 1], struct err *err);
+int policy_file_deny(const char *path, enum policy_layer layer, const char *host, struct err *err);
