@@ -7,11 +7,14 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -383,6 +386,97 @@ def a_killed_injector(rig):
     assert ask(rig, "/v1/x")[0] == 200
 
 
+def hostile_bytes(rig):
+    """Whatever a guest says on a stream, the proxy goes on serving the others (V7's idea, E11)."""
+    rng = random.Random(1)
+    heads = [b"", b"\x00", b"\x01\x01\xff\xff\xff\xff", b"\x01\x09\x00\x00\x00\x00", os.urandom(300)]
+    good = struct.pack("<BBHH", 1, EGRESS_CAPTURED, 443, 8) + b"api.test"
+    proxy = struct.pack("<BBHH", 1, EGRESS_PROXY, 0, 0)
+    heads += [good + b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(600), good + b"GET " + b"a" * 70000, good + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(100),
+              proxy + b"CONNECT " + b"x" * 30000, proxy + b"CONNECT [::1]:22 HTTP/1.1\r\nHost: x\r\n\r\n", proxy + os.urandom(1000)]
+    heads += [good[:rng.randrange(len(good))] for _ in range(20)] + [rng.randbytes(rng.randrange(1, 2000)) for _ in range(50)] + [good + rng.randbytes(rng.randrange(1, 2000)) for _ in range(50)]
+    for head in heads:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        send_fd(rig.streams, b"\x01", theirs.fileno())
+        theirs.close()
+        try:
+            ours.sendall(head)
+            if rng.random() < 0.5:
+                ours.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        rig.keep.append(ours)
+    rig.streams.send(b"\x02")  # what no link says
+    send_fd(rig.streams, b"\x02\x03", rig.lifeline[0])
+    # HTTP/2 frames that break the rules, after an honest handshake: resets, settings and pings without end.
+    for frame in (b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + b"x" * 8, b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08"):
+        stream, _, _ = rig.connect("api.test", 443)
+        stream = https(rig, stream, "api.test", ("h2",))
+        try:
+            stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+            for _ in range(2000):
+                stream.sendall(frame)
+        except OSError:
+            pass
+        stream.close()
+    assert rig.proxy.poll() is None, f"the proxy ended: {rig.proxy.returncode}"
+    assert ask(rig, "/v1/x")[0] == 200
+
+
+def text(value):
+    return struct.pack("<H", len(value) + 1) + value + b"\0"
+
+
+def record(kind, stream, payload):
+    return struct.pack("<BBHII", kind, 0, 0, stream, len(payload)) + payload
+
+
+def ask_injector(rig, host, path=b"/v1/x", method=b"GET", port=443, secure=1, stream=1):
+    payload = struct.pack("<BH", 1, port) + text(host) + bytes([secure]) + text(method) + text(path) + struct.pack("<QH", 0, 0)
+    return record(1, stream, payload)
+
+
+def a_rogue_proxy(rig):
+    """E22: who speaks to an injector gets what policy gives the guest, and no more."""
+    policy = memfd("policy", bundle(rig.documents))
+
+    def injector(binding, *secret):
+        rig.add_injector(binding, policy, *secret)  # the proxy is told of one, too; this one's channel is ours
+        ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        words, fds = ["--dns", NAME_SERVER, "--trust-file", str(rig.roots)], {"--channel-fd": channel.fileno(), "--policy-fd": policy, "--audit-fd": rig.audit_writer.fileno()}
+        if binding:
+            words += ["--binding", binding, "--secret-name", secret[0]]
+            fds["--secret-fd"] = memfd("secret", secret[1].encode())
+            os.lseek(fds["--secret-fd"], 0, 0)
+        child = rig.spawn("sandbox-injector", words, fds)
+        channel.close()
+        ours.settimeout(60)
+        return child, ours
+    for binding, secret, asked in (("", (), ask_injector(rig, b"nobody.test")),  # what no rule allows
+                                   ("", (), ask_injector(rig, b"api.test")),  # what is another injector's
+                                   ("token", ("api", SECRET), ask_injector(rig, b"small.test")),  # a host that is not this binding's
+                                   ("token", ("api", SECRET), ask_injector(rig, b"api.test", path=b"/v2/x"))):
+        child, channel = injector(binding, *secret)
+        channel.sendall(asked)
+        head = read_exactly(channel, 12)
+        assert head[0] == 18, f"{binding or 'open'} did not deny {asked}: {head}"
+        channel.close()
+        child.wait(30)
+    for bad in (os.urandom(64), ask_injector(rig, b"api.test\r\nx"), ask_injector(rig, b"API.test"), ask_injector(rig, b"api.test", path=b"/v1/../v2"),
+                ask_injector(rig, b"api.test", method=b"GE T"), record(1, 0, b""), record(32, 7, b"x"), record(1, 1, b"") * 2,
+                ask_injector(rig, b"nobody.test", stream=5) + ask_injector(rig, b"nobody.test", stream=5)):
+        child, channel = injector("token", "api", SECRET)
+        channel.sendall(bad)
+        data = b""
+        try:
+            while piece := channel.recv(4096):
+                data += piece
+        except ConnectionError:
+            pass
+        assert child.wait(30) == 0 and SECRET.encode() not in data and (not data or data[0] == 18), (bad, child.returncode, data)
+    time.sleep(0.5)
+
+
 def no_audit_no_egress(rig):
     """H7: with its log's writer gone, nothing passes."""
     rig.audit.close()
@@ -400,7 +494,7 @@ def main():
         origin = rig.start_origin("node", str(pathlib.Path(__file__).resolve().parents[1] / "lib/origin.js"), ORIGIN, str(certificate), str(key))
         assert origin.stdout.readline() == "ready\n"
         for check in (allowed_and_denied, credentials, one_host_a_connection, smuggling, addresses, bodies, a_slow_reader_costs_little, limits,
-                      tunnels, as_a_proxy, websocket, http2, untrusted, reports, recorded, a_new_policy, a_killed_injector, no_audit_no_egress):
+                      tunnels, as_a_proxy, websocket, http2, untrusted, reports, recorded, hostile_bytes, a_rogue_proxy, a_new_policy, a_killed_injector, no_audit_no_egress):
             begun = time.monotonic()
             check(rig)
             print(f"ok {check.__name__} ({time.monotonic() - begun:.1f} s)", flush=True)
