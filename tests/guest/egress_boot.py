@@ -39,6 +39,11 @@ def serve(sock, seen):
     stream = host.Stream(sock)
     version, kind, port, size = struct.unpack("<BBHH", stream.exactly(6))
     name = stream.exactly(size).decode()
+    if kind == 3:  # the agent listens for denials: nothing is told here
+        sock.sendall(struct.pack("<BBH", 1, 1, 0))
+        while sock.recv(65536):
+            pass
+        return sock.close()
     seen.append((version, kind, name, port))
     if name == "denied.test":
         sock.sendall(denial(b"rule-7", b"denied.test is not allowed", b"sandboxctl policy allow denied.test"))

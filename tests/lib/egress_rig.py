@@ -28,6 +28,10 @@ NAME_SERVER = f"{INTERNET}.53"
 ORIGIN = f"{INTERNET}.34"
 
 
+# What is started ends when this program does, however that ends.
+WITH_US = ["setpriv", "--pdeathsig", "KILL"]
+
+
 def in_namespace():
     """Runs this program again in a user and network namespace of its own, once."""
     if os.environ.get("EGRESS_RIG"):
@@ -131,7 +135,7 @@ class Rig:
     def make_network(self):
         """Our namespace is the host's; a child holds the internet's, in which threads of ours serve."""
         ip("link", "set", "lo", "up")
-        holder = subprocess.Popen(["unshare", "-n", "sleep", "600"])
+        holder = subprocess.Popen(WITH_US + ["unshare", "-n", "sleep", "600"])
         self.children.append(holder)
         while os.readlink(f"/proc/{holder.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
             time.sleep(0.01)
@@ -164,7 +168,7 @@ class Rig:
 
     def start_origin(self, *command):
         """A program in the internet's namespace."""
-        child = subprocess.Popen(["nsenter", "-n", "-t", str(self.internet), "--"] + list(command), stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(WITH_US + ["nsenter", "-n", "-t", str(self.internet), "--"] + list(command), stdout=subprocess.PIPE, text=True)
         self.children.append(child)
         return child
 
