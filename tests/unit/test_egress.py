@@ -412,6 +412,7 @@ def hostile_bytes(rig):
     for frame in (b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + b"x" * 8, b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08"):
         stream, _, _ = rig.connect("api.test", 443)
         stream = https(rig, stream, "api.test", ("h2",))
+        stream.settimeout(2)  # who reads no answers is not read from either
         try:
             stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
             for _ in range(2000):
