@@ -526,6 +526,68 @@ static void test_policy(void **state)
 	assert_int_equal(sh("cd ../pol && $ctl policy allow --sandbox nosuch x.test"), 3);
 }
 
+/* E18, E19, H5: what clients are set to use is allowed, by host alone, and no project has a say in it. */
+static void test_policy_init(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("mkdir -p ../home/.cargo ../ini && "
+		   "echo 'registry=https://me:npm-token@npm.test:4873/' > ../home/.npmrc && "
+		   "printf '[source.x]\\nregistry = \"sparse+https://cargo.test/\"\\n' > ../home/.cargo/config.toml && "
+		   "echo 'registry=https://workspace.test/' > ../ini/.npmrc"),
+		0);
+	setenv("init",
+		"cd ../ini && HOME=$PWD/../home XDG_CONFIG_HOME=$PWD/../home/.config $ctl policy",
+		1);
+	assert_int_equal(sh("eval \"$init check GET https://npm.test:4873/@a%2Fb\""), 1);
+	assert_int_equal(sh("eval \"$init init\""), 0);
+	assert_non_null(strstr(t.err, "npm.test:4873"));
+	assert_null(strstr(t.err, "npm-token"));
+	assert_int_equal(sh("grep -rq -e npm-token -e workspace.test ../home/.config"), 1);
+	assert_int_equal(sh("eval \"$init check GET https://npm.test:4873/@a%2Fb\""), 0);
+	assert_int_equal(sh("eval \"$init check PUT https://npm.test:4873/x\""), 1);
+	assert_int_equal(sh("eval \"$init check GET https://cargo.test/index\""), 0);
+	assert_int_equal(sh("eval \"$init check GET https://github.com/x\""), 0);
+	/* Once more: nothing twice. */
+	assert_int_equal(sh("eval \"$init init\""), 0);
+	assert_non_null(strstr(t.err, " 0 rules added"));
+	assert_int_equal(sh("eval \"$init init --preset offline\""), 0);
+	assert_int_equal(sh("eval \"$init check GET https://npm.test:4873/x\""), 1);
+	assert_int_equal(sh("eval \"$init init --preset nosuch\""), 1);
+	assert_int_equal(sh("eval \"$init init --from-audit x\""), 2);
+	assert_int_equal(sh("eval \"$init init more\""), 2);
+	unsetenv("init");
+}
+
+static void test_policy_explain(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("mkdir -p ../exp/.git && cd ../exp && export XDG_CONFIG_HOME=$PWD/config && "
+		   "$ctl policy allow one.test --path '/v1/**' && $ctl policy deny '**.two.test' && "
+		   "$ctl policy allow a.two.test"),
+		0);
+	assert_int_equal(
+		sh("cd ../exp && XDG_CONFIG_HOME=$PWD/config $ctl policy explain one.test"), 0);
+	assert_non_null(strstr(t.out, "/v1/**"));
+	assert_null(strstr(t.out, "two.test"));
+	assert_int_equal(
+		sh("cd ../exp && XDG_CONFIG_HOME=$PWD/config $ctl policy explain a.two.test"), 0);
+	/* The denial is asked first. */
+	assert_true(!strncmp(t.out, "deny ", 5));
+	assert_non_null(strstr(t.out, "\nallow "));
+	assert_int_equal(
+		sh("cd ../exp && XDG_CONFIG_HOME=$PWD/config $ctl policy explain none.test"), 0);
+	assert_non_null(strstr(t.out, "no rule speaks of none.test"));
+	assert_int_equal(
+		sh("cd ../exp && XDG_CONFIG_HOME=$PWD/config $ctl policy explain --json github.com"),
+		0);
+	assert_non_null(strstr(t.out, "\"kind\": \"PolicyExplanation\""));
+	assert_non_null(strstr(t.out, "code-hosts-read"));
+	assert_int_equal(sh("cd ../exp && $ctl policy explain https://x.test/"), 2);
+	assert_int_equal(sh("cd ../exp && $ctl policy explain nosuch x.test"), 3);
+}
+
 static void test_start_flags(void **state)
 {
 	(void)state;
@@ -708,6 +770,8 @@ int main(void)
 		cmocka_unit_test(test_json_forms),
 		cmocka_unit_test(test_which_sandbox),
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_policy_init),
+		cmocka_unit_test(test_policy_explain),
 		cmocka_unit_test(test_start_flags),
 		cmocka_unit_test(test_a_low_limit_of_open_files_is_told),
 		cmocka_unit_test(test_what_errors_say),

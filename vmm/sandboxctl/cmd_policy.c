@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "policy/explain.h"
+#include "policy/match.h"
 #include "policy/policy.h"
 #include "policy/url.h"
 #include "vmm/base/array.h"
+#include "vmm/sandboxctl/client_files.h"
 #include "vmm/sandboxctl/policy_file.h"
 #include "vmm/sandboxctl/project.h"
 #include "vmm/sandboxctl/target.h"
@@ -23,6 +25,9 @@ static const struct option_def options[] = {
 	{ "websocket", 0, NULL, "allow: connections may become WebSockets" },
 	{ "encoded-slash", 0, NULL, "allow: %2F may stand in a path" },
 	{ "private", 0, NULL, "allow: its names may resolve to private addresses" },
+	{ "preset", 0, "NAME", "init: builder (default), offline, or audit-all" },
+	{ "from-audit", 0, "NAME", "init: rules for what a sandbox was seen to reach",
+		.later = "the audit log" },
 	OPTION_JSON,
 	OPTIONS_COMMON,
 };
@@ -349,6 +354,156 @@ static int change(const struct invocation *in, bool allow)
 	return sandbox ? reload(in, &paths, sandbox) : reload_all(in, &paths);
 }
 
+/* explain */
+
+static bool speaks_of(const struct policy_rule *rule, const struct policy_host *host)
+{
+	bool private;
+
+	return rule->action == POLICY_ACTION_DENY
+		       ? policy_hosts_reached(&rule->hosts, host) ||
+				 policy_hosts_match(&rule->hosts, host, &private)
+		       : policy_hosts_match(&rule->hosts, host, &private);
+}
+
+/* In the order in which they are asked: denials of any layer, then what allows. */
+static struct document *rules_of(const struct policy *policy, const struct policy_host *host)
+{
+	static const enum policy_action order[] = { POLICY_ACTION_DENY, POLICY_ACTION_ALLOW };
+	struct document *rules = document_list();
+
+	for (size_t a = 0; a < ARRAY_SIZE(order); a++)
+		for (int layer = 0; layer < POLICY_LAYER_COUNT; layer++)
+			for (size_t i = 0; i < policy->rule_count[layer]; i++) {
+				const struct policy_rule *rule = &policy->rules[layer][i];
+
+				if (rule->action == order[a] && speaks_of(rule, host))
+					document_append(rules, rule_document(rule));
+			}
+	return rules;
+}
+
+static struct document *bindings_of(const struct policy *policy, const struct policy_host *host)
+{
+	struct document *bindings = document_list(), *d;
+
+	for (size_t i = 0; i < policy->binding_count; i++) {
+		if (!policy_host_equal(&policy->bindings[i].host, host))
+			continue;
+		d = document_object();
+		document_set_text(d, "id", policy->bindings[i].id);
+		document_set_text(d, "secret", policy->bindings[i].secret);
+		document_set_int(d, "port", policy->bindings[i].port);
+		document_append(bindings, d);
+	}
+	return bindings;
+}
+
+static void print_explained(const char *host, const struct document *d)
+{
+	const struct document *rules = document_child(d, "rules"),
+			      *bindings = document_child(d, "bindings");
+
+	for (size_t i = 0; i < document_count(rules); i++)
+		print_rule(document_at(rules, i));
+	if (!document_count(rules))
+		printf("no rule speaks of %s: it is denied\n", host);
+	for (size_t i = 0; i < document_count(bindings); i++)
+		printf("binding %s: secret %s, port %lld\n",
+			document_text(document_at(bindings, i), "id", ""),
+			document_text(document_at(bindings, i), "secret", ""),
+			(long long)document_int(document_at(bindings, i), "port", 0));
+	if (document_bool(d, "narrowed", false))
+		printf("the project's .sandbox.json narrows: one of its rules must allow it too\n");
+}
+
+static int explain(const struct invocation *in)
+{
+	_cleanup_document_ struct document *d = document_object();
+	const struct options *o = &in->options;
+	struct policy_host host;
+	struct loaded l;
+	const char *word;
+	int code;
+
+	if (o->word_count < 2 || o->word_count > 3)
+		return usage(in, "policy explain [NAME] HOST");
+	word = o->words[o->word_count - 1];
+	if (!policy_host_parse(word, strlen(word), &host)) {
+		struct err err = {};
+
+		err_set(&err, -EINVAL, "%.200s: not a host: a name or an address, alone", word);
+		return report_usage(in, &err);
+	}
+	code = load(in, o->word_count == 3 ? o->words[1] : NULL, &l);
+	if (!code) {
+		document_set_text(d, "host", host.text);
+		document_set_child(d, "rules", rules_of(l.policy, &host));
+		document_set_child(d, "bindings", bindings_of(l.policy, &host));
+		document_set_bool(d, "narrowed", l.policy->narrows);
+	}
+	finish_loaded(&l);
+	if (code)
+		return code;
+	if (in->json)
+		return report_document("PolicyExplanation", TAKE_PTR(d));
+	print_explained(host.text, d);
+	return EXIT_OK;
+}
+
+/* init */
+
+static void tell_registries(const struct client_registries *registries)
+{
+	for (enum client client = CLIENT_NPM; client < CLIENT_COUNT; client++) {
+		size_t found = 0;
+
+		for (size_t i = 0; i < registries->count; i++) {
+			const struct client_registry *one = &registries->items[i];
+
+			if (one->client != client)
+				continue;
+			found++;
+			fprintf(stderr, "%-6s %s:%u\n", client_name(client), one->host.text,
+				one->port);
+		}
+		if (!found)
+			fprintf(stderr,
+				"%-6s its settings name no registry; allow the one that it uses: sandboxctl policy allow HOST\n",
+				client_name(client));
+	}
+	if (registries->skipped)
+		fprintf(stderr,
+			"%zu URLs of the settings were left out: no host that a rule may name\n",
+			registries->skipped);
+}
+
+static int init(const struct invocation *in)
+{
+	struct client_registries registries = {};
+	char path[PATH_MAX];
+	struct paths paths;
+	struct err err = {};
+	size_t added;
+	int code, r;
+
+	if (in->options.word_count != 1)
+		return usage(in, "policy init");
+	code = target_paths(in, &paths);
+	if (!code)
+		code = file_path(in, &paths, NULL, path);
+	if (code)
+		return code;
+	client_files_read(&registries);
+	r = policy_file_init(
+		path, options_value(&in->options, "preset"), &registries, &added, &err);
+	if (r < 0)
+		return report_general(in, "policy", &err);
+	tell_registries(&registries);
+	fprintf(stderr, "%s: %zu rules added\n", path, added);
+	return reload_all(in, &paths);
+}
+
 static int run(struct invocation *in)
 {
 	const char *verb = in->options.words[0];
@@ -361,16 +516,22 @@ static int run(struct invocation *in)
 		return change(in, true);
 	if (!strcmp(verb, "deny"))
 		return change(in, false);
-	return usage(in, "policy allow, deny, ls or check");
+	if (!strcmp(verb, "explain"))
+		return explain(in);
+	if (!strcmp(verb, "init"))
+		return init(in);
+	return usage(in, "policy allow, deny, ls, check, explain or init");
 }
 
 const struct command command_policy = {
 	.name = "policy",
-	.words_help = "allow HOST[:PORT] | deny HOST | ls [NAME] | check [NAME] [METHOD] URL",
+	.words_help =
+		"allow HOST[:PORT] | deny HOST | ls [NAME] | check [NAME] [METHOD] URL | explain [NAME] HOST | init",
 	.summary = "What a sandbox may reach: show it, try it, change it",
 	.details =
 		"check asks the function that the proxy asks, and ends with 1 where it denies. allow and deny change your own policy, or with\n"
-		"--sandbox that sandbox's alone; sandboxes that run get it at once.",
+		"--sandbox that sandbox's alone; sandboxes that run get it at once. explain lists the rules and bindings that speak of a host.\n"
+		"init adds the registries that npm, pip, cargo, go and apt are set to use here; no credential of their URLs is copied.",
 	.options = options,
 	.words = WORDS_OTHER,
 	.words_min = 1,

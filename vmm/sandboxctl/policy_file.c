@@ -133,10 +133,10 @@ static bool id_is_taken(const json_t *rules, const char *id)
 	return false;
 }
 
-static void choose_id(const json_t *rules, char out[static POLICY_ID_MAX + 1])
+static void choose_id(const json_t *rules, const char *prefix, char out[static POLICY_ID_MAX + 1])
 {
 	for (unsigned int n = 1; n < RULES_MAX; n++) {
-		snprintf(out, POLICY_ID_MAX + 1, "allow-%u", n);
+		snprintf(out, POLICY_ID_MAX + 1, "%s-%u", prefix, n);
 		if (!id_is_taken(rules, out))
 			return;
 	}
@@ -156,7 +156,7 @@ int policy_file_allow(const char *path, enum policy_layer layer, const struct po
 		!json_object_get(document, "presets"))
 		json_object_set_new(document, "presets", json_pack("[s]", POLICY_DEFAULT_PRESET));
 	rules = list_in(document, "rules");
-	choose_id(rules, ret_id);
+	choose_id(rules, "allow", ret_id);
 	rule = document_json(policy_rule(words, ret_id));
 	if (!rule)
 		return err_set(err, -EINVAL, "%.200s: not HOST[:PORT]", words->host);
@@ -183,4 +183,55 @@ int policy_file_deny(const char *path, enum policy_layer layer, const char *host
 			return err_set(err, -EEXIST, "%s: %.200s is blocked already", path, host);
 	json_array_append_new(hosts, json_string(host));
 	return store(path, layer, document, err);
+}
+
+/* A registry is read; npm names a scope's packages as @scope%2Fname. */
+static json_t *registry_rule(const struct client_registry *registry, const char *id)
+{
+	json_t *rule = json_pack("{s:s, s:s, s:s, s:i, s:[s,s]}", "id", id, "action", "allow",
+		"host", registry->host.text, "port", (int)registry->port, "methods", "GET", "HEAD");
+
+	if (rule && registry->client == CLIENT_NPM)
+		json_object_set_new(rule, "encoded_slash", json_true());
+	return rule;
+}
+
+static int add_registry(json_t *rules, const struct client_registry *registry, size_t *added)
+{
+	char id[POLICY_ID_MAX + 1] = "";
+	_cleanup_json_ json_t *rule = NULL;
+
+	choose_id(rules, client_name(registry->client), id);
+	rule = registry_rule(registry, id);
+	if (!rule)
+		return -ENOMEM;
+	for (size_t i = 0; i < json_array_size(rules); i++)
+		if (same_but_id(json_array_get(rules, i), rule))
+			return 0;
+	++*added;
+	return json_array_append(rules, rule) < 0 ? -ENOMEM : 0;
+}
+
+int policy_file_init(const char *path, const char *preset,
+	const struct client_registries *registries, size_t *ret_added, struct err *err)
+{
+	_cleanup_json_ json_t *document = NULL;
+	size_t added = 0;
+	json_t *rules;
+	int r = load(path, &document, err);
+
+	if (r < 0)
+		return r;
+	if (preset || !json_object_get(document, "presets"))
+		json_object_set_new(document, "presets",
+			json_pack("[s]", preset ? preset : POLICY_DEFAULT_PRESET));
+	rules = list_in(document, "rules");
+	for (size_t i = 0; i < registries->count && r == 0; i++)
+		r = add_registry(rules, &registries->items[i], &added);
+	if (r < 0)
+		return err_set(err, r, "%s: no memory", path);
+	r = store(path, POLICY_LAYER_USER, document, err);
+	if (r == 0)
+		*ret_added = added;
+	return r;
 }

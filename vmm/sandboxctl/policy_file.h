@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Rules from words, and a policy file that gains them: `policy allow`, `policy deny`, `start --allow-host`. A file is read,
+ * Rules from words, and a policy file that gains them: `policy allow`, `policy deny`, `policy init`, `start --allow-host`. A file is read,
  * changed, judged by the policy's own reader and replaced at once, or left as it was.
  */
 #include "policy/policy.h"
+#include "vmm/sandboxctl/client_settings.h"
 #include "vmm/sandboxctl/document.h"
 
 struct policy_words {
@@ -24,3 +25,9 @@ struct document *policy_rule(const struct policy_words *words, const char *id);
 int policy_file_allow(const char *path, enum policy_layer layer, const struct policy_words *words,
 	char ret_id[static POLICY_ID_MAX + 1], struct err *err);
 int policy_file_deny(const char *path, enum policy_layer layer, const char *host, struct err *err);
+/*
+ * The user's file with this preset (NULL: the one it names, or else the default) and a rule for each registry that it has
+ * none for yet: GET and HEAD of that host and port. *ret_added: how many.
+ */
+int policy_file_init(const char *path, const char *preset,
+	const struct client_registries *registries, size_t *ret_added, struct err *err);
