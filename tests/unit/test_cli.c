@@ -18,6 +18,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "policy/decide.h"
+#include "policy/policy.h"
+#include "policy/url.h"
 #include "tests/lib/private_folder.h"
 #include "tests/lib/pty_driver.h"
 #include "vmm/base/array.h"
@@ -526,6 +529,73 @@ static void test_policy(void **state)
 	assert_int_equal(sh("cd ../pol && $ctl policy allow --sandbox nosuch x.test"), 3);
 }
 
+static const char checked_policy[] =
+	"{\"version\":1,\"presets\":\"builder\",\"blocked_hosts\":\"**.prod.test\",\"rules\":["
+	"{\"id\":\"api\",\"action\":\"allow\",\"host\":\"**.api.test\",\"paths\":\"/v1/**\",\"methods\":[\"GET\",\"POST\"]},"
+	"{\"id\":\"all-of-it\",\"action\":\"allow\",\"host\":[\"x.prod.test\",\"ok.test\"]},"
+	"{\"id\":\"db\",\"action\":\"allow\",\"host\":\"db.test\",\"protocol\":\"tcp\",\"port\":5432},"
+	"{\"id\":\"watched\",\"action\":\"allow\",\"host\":\"w.test\",\"mode\":\"audit\"},"
+	"{\"id\":\"range\",\"action\":\"allow\",\"cidr\":\"10.1.0.0/16\"}]}";
+
+/* What the verb says of a request beside policy_decide()'s own answer. */
+static void check_as_decided(const struct policy *policy, const char *method, const char *url)
+{
+	static const char *const words[] = { "denied", "allowed", "audited" };
+	struct policy_request request;
+	struct policy_decision decision;
+	struct policy_url storage;
+	struct err err = {};
+	char line[512], wanted[128];
+	int code = sh((snprintf(line, sizeof(line),
+			       "XDG_CONFIG_HOME=$PWD/../same $ctl policy check --json %s '%s'",
+			       method, url),
+		line));
+
+	if (policy_request_of_url(method, url, &storage, &request, &err) < 0) {
+		assert_int_equal(code, 2);
+		return;
+	}
+	policy_decide(policy, &request, &decision);
+	assert_int_equal(code, decision.verdict == POLICY_DENY ? 1 : 0);
+	snprintf(wanted, sizeof(wanted), "\"decision\": \"%s\"", words[decision.verdict]);
+	assert_non_null(strstr(t.out, wanted));
+	snprintf(wanted, sizeof(wanted), "\"rule\": \"%s\"", decision.rule_id);
+	assert_non_null(strstr(t.out, *decision.rule_id ? wanted : "\"rule\": null"));
+}
+
+/* E19: the verb and the data path's function, over every host, method and path of these together. */
+static void test_policy_check_is_the_decision(void **state)
+{
+	static const char *const methods[] = { "GET", "POST", "DELETE" };
+	static const char *const urls[] = { "https://a.api.test/v1/x", "https://API.test./v1",
+		"http://a.api.test/v2", "https://a.api.test/v1/../v2",
+		"https://a.api.test:8443/v1/x", "https://evilapi.test/v1/x", "https://x.prod.test/",
+		"https://ok.test/%2e%2e/x", "https://w.test/a?b=c", "https://10.1.2.3/",
+		"https://10.2.2.3/", "https://0x0a010203/", "tcp://db.test:5432",
+		"tcp://db.test:22", "https://db.test:5432/", "wss://ok.test/",
+		"https://github.com/a/b.git/git-upload-pack", "https://u:p@ok.test/" };
+	const struct policy_source source = { .layer = POLICY_LAYER_USER,
+		.name = "here",
+		.json = checked_policy,
+		.len = sizeof(checked_policy) - 1 };
+	struct policy *policy = NULL;
+	struct err err = {};
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(policy_create(&source, 1, POLICY_TIER_BUILDER, &policy, &err), 0);
+	assert_int_equal(sh("mkdir -m 700 -p ../same/sandboxctl"), 0);
+	f = fopen("../same/sandboxctl/policy.json", "we");
+	assert_non_null(f);
+	fputs(checked_policy, f);
+	fclose(f);
+	assert_int_equal(chmod("../same/sandboxctl/policy.json", 0600), 0);
+	for (size_t m = 0; m < ARRAY_SIZE(methods); m++)
+		for (size_t u = 0; u < ARRAY_SIZE(urls); u++)
+			check_as_decided(policy, methods[m], urls[u]);
+	policy_destroy(policy);
+}
+
 /* E18, E19, H5: what clients are set to use is allowed, by host alone, and no project has a say in it. */
 static void test_policy_init(void **state)
 {
@@ -770,6 +840,7 @@ int main(void)
 		cmocka_unit_test(test_json_forms),
 		cmocka_unit_test(test_which_sandbox),
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_policy_check_is_the_decision),
 		cmocka_unit_test(test_policy_init),
 		cmocka_unit_test(test_policy_explain),
 		cmocka_unit_test(test_start_flags),
