@@ -218,7 +218,7 @@ void job_begin(struct injector *injector, struct channel_stream *stream,
 	if (r == 0 && !m->request.websocket && m->content_length == 0)
 		job->up.ended = true; /* END comes all the same, and says nothing new */
 	/* What is to carry a credential goes over TLS that was verified, or not at all (E15). */
-	if (r == 0 && is_bound(job) && !m->request.secure)
+	if (r == 0 && (is_bound(job) ? !m->request.secure : decision->binding != NULL))
 		r = -EPERM;
 	if (r == 0)
 		r = open_call(job, false);

@@ -575,6 +575,14 @@ static void test_a_start_is_checked_beside_a_running_one(void **state)
 	assert_int_equal(check_start(&spec, "kernel"), -ENOENT);
 	free(spec.kernel);
 	spec.kernel = NULL;
+	spec.policy = strdup("{\"version\":1,\"rules\":[{\"id\":\"x\"}]}");
+	assert_int_equal(check_start(&spec, "policy"), -EINVAL);
+	free(spec.policy);
+	spec.policy = NULL;
+	spec.tier = strdup("king");
+	assert_int_equal(check_start(&spec, "policy"), -EINVAL);
+	free(spec.tier);
+	spec.tier = NULL;
 	assert_int_equal(rename(at("sandbox-agent"), at("elsewhere")), 0);
 	assert_int_equal(check_start(&spec, "initramfs"), -ENOENT);
 	assert_int_equal(rename(at("elsewhere"), at("sandbox-agent")), 0);

@@ -365,6 +365,18 @@ static int refuse_bindings(const struct egress_policy *policy, struct err *err)
 	return err_next_step(err, "take the bindings out of the policy");
 }
 
+int egress_check(const struct spec *spec, const struct paths *paths, struct err *err)
+{
+	struct egress_policy policy;
+	int r = egress_policy_load(spec, paths, &policy, err);
+
+	if (r < 0)
+		return r;
+	r = refuse_bindings(&policy, err);
+	egress_policy_finish(&policy);
+	return r;
+}
+
 int egress_reload(struct egress *egress, struct err *err)
 {
 	struct supervisor *s = egress->supervisor;

@@ -21,6 +21,8 @@
 struct supervisor;
 struct egress;
 
+/* Whether the spec's policy could be carried out, as far as that shows beforehand: `start --check`. */
+int egress_check(const struct spec *spec, const struct paths *paths, struct err *err);
 /* From the spec. *ret stays usable after a failure: egress_destroy(). */
 int egress_create(struct supervisor *s, struct egress **ret, struct err *err);
 /* Closes what is open; ends no process. NULL is allowed. */

@@ -5,6 +5,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/supervisor/boot_plan.h"
 #include "vmm/supervisor/control.h"
+#include "vmm/supervisor/egress.h"
 #include "vmm/supervisor/progress.h"
 #include "vmm/supervisor/supervisor.h"
 
@@ -21,6 +22,10 @@ static int check(const struct spec *spec, int progress_fd, const char **ret_stag
 	struct paths paths;
 	int r = paths_load(&paths, err);
 
+	if (r < 0)
+		return r;
+	*ret_stage = "policy";
+	r = egress_check(spec, &paths, err);
 	if (r < 0)
 		return r;
 	boot_plan_init(&plan, spec, &paths);
