@@ -90,7 +90,7 @@ struct event {
 };
 
 void event_encode(const struct event *event, uint8_t out[static EVENT_SIZE]);
-/* False where size is not EVENT_SIZE or the reserved field is not 0. Unknown kinds are let through for the caller. */
+/* 0; -EPROTO where size is not EVENT_SIZE or the reserved field is not 0. Unknown kinds are let through for the caller. */
 int event_decode(const void *data, uint64_t size, struct event *ret);
 /* Stamps time and sequence and sends; fd is SOCK_SEQPACKET. -errno; never blocks (-EAGAIN where the peer is slow). */
 int event_send(

@@ -55,6 +55,7 @@ extern const struct seccomp_table seccomp_vmm_vcpu; /* on top, for vCPU threads 
 extern const struct seccomp_table seccomp_link;
 extern const struct seccomp_table seccomp_proxy;
 extern const struct seccomp_table seccomp_injector;
+extern const struct seccomp_table seccomp_audit;
 extern const struct seccomp_table seccomp_unpack; /* one kernel file, then its end */
 
 /* all_threads: TSYNC, else the calling thread only. */
