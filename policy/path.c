@@ -111,6 +111,14 @@ static bool put_slash(struct output *out)
 	return true;
 }
 
+/* RFC 3986, section 5.2.4, as far as a plain `.` goes: how much of `/./x` or of a last `/.` says nothing. */
+static size_t dot_segment(const char *bytes, size_t left)
+{
+	if (left >= 3 && memcmp(bytes, "/./", 3) == 0)
+		return 2;
+	return left == 2 && memcmp(bytes, "/.", 2) == 0 ? 1 : 0;
+}
+
 bool policy_path_parse(const char *bytes, size_t len, struct policy_path *ret)
 {
 	struct output out = {};
@@ -118,11 +126,15 @@ bool policy_path_parse(const char *bytes, size_t len, struct policy_path *ret)
 	if (!len || bytes[0] != '/')
 		return false;
 	for (size_t i = 0; i < len; i++) {
+		size_t skip;
 		int value;
 
 		if (bytes[i] == '/') {
+			while ((skip = dot_segment(bytes + i, len - i)) == 2)
+				i += skip;
 			if (!put_slash(&out))
 				return false;
+			i += skip;
 		} else if (bytes[i] == '%') {
 			value = escape_value(bytes + i, len - i);
 			if (value < 0 || !put_escape(&out, value))
