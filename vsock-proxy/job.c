@@ -192,7 +192,9 @@ static bool judge(void *data, const struct policy_host *address)
 static int open_call(struct job *job, bool fresh)
 {
 	const struct policy_request *q = &job->m->request;
-	struct upstream_target target = { .host = q->host, .port = q->port, .secure = q->secure };
+	struct upstream_target target = {
+		.host = q->host, .port = q->port, .secure = q->secure, .http1 = q->websocket
+	};
 
 	return upstream_open(
 		job->injector->pool, &target, fresh, &job_upstream_ops, job, &job->call);

@@ -361,7 +361,7 @@ static void dialled(void *data, int fd, const char *why)
 			    : -ENOTCONN;
 	if (r == 0 && c->target.secure)
 		r = tls_client_connect(c->pool->setup.tls, fd, &c->target.host, c->target.port,
-			true, &c->tls, &err);
+			!c->target.http1, &c->tls, &err);
 	c->stage = STAGE_HANDSHAKE;
 	c->deadline_ms = clock_monotonic_ms() + UPSTREAM_HANDSHAKE_MS;
 	if (r < 0)
@@ -599,7 +599,7 @@ static void pump(struct connection *c)
 
 static bool same_target(const struct upstream_target *a, const struct upstream_target *b)
 {
-	return a->port == b->port && a->secure == b->secure &&
+	return a->port == b->port && a->secure == b->secure && a->http1 == b->http1 &&
 	       policy_host_equal(&a->host, &b->host);
 }
 
@@ -728,10 +728,6 @@ static int request_h2(struct upstream_call *call, const struct upstream_request 
 	head->path = target;
 	head->fields = *q->fields;
 	head->end = q->end;
-	if (q->websocket) {
-		head->method = "CONNECT";
-		head->protocol = "websocket";
-	}
 	if (!q->end && q->length != RECORD_LENGTH_UNKNOWN) {
 		snprintf(length, sizeof(length), "%llu", (unsigned long long)q->length);
 		r = fields_add(&head->fields, "content-length", length) ? 0 : -E2BIG;
@@ -756,6 +752,8 @@ int upstream_request(struct upstream_call *call, const struct upstream_request *
 		put_authority(&c->target, authority);
 	if (n < 0 || n >= (int)TARGET_MAX)
 		r = -E2BIG;
+	else if (c && c->h2 && q->websocket)
+		r = -EINVAL;
 	else if (c && c->h2)
 		r = request_h2(call, q, target, authority);
 	else if (c)

@@ -6,7 +6,7 @@
  * Theory of operation. A call is one request and its answer. It is given an open HTTP/2 connection to its target, an idle HTTP/1
  * one, or a new one: resolved, each address judged right before it is dialled (E5, E6), TLS verified where the target says so, the
  * version by ALPN. The judge is asked again, for the address that is there, when a connection is used again: what one rule
- * may reach another may not. ready() says that the request may be written. Connections are keyed by host, port and TLS, in
+ * may reach another may not. ready() says that the request may be written. Connections are keyed by host, port, TLS and what was offered, in
  * one process that serves one sandbox and one binding (E24); an idle one on which a byte comes is closed.
  *
  * Ownership: a call is its owner's until upstream_close(). Callbacks may write, end and close. Threads: the loop's.
@@ -38,11 +38,16 @@ struct upstream_target {
 	struct policy_host host;
 	uint16_t port;
 	bool secure;
+	/*
+	 * Only HTTP/1.1 is offered: for a WebSocket. That a server takes one in HTTP/2 (RFC 8441) is known only after its
+	 * settings came, and most do not.
+	 */
+	bool http1;
 };
 
 struct upstream_request {
 	const char *method, *path, *query; /* query NULL: none */
-	bool websocket;
+	bool websocket; /* its target is http1's */
 	const struct record_fields *fields; /* without Host and what belongs to a connection */
 	uint64_t length;
 	bool end;

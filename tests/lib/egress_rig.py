@@ -210,6 +210,13 @@ class Rig:
         for end in (channel, ours, control_end):
             end.close()
 
+    def restart(self, how):
+        """The host's processes again, as in the sandbox's next run: what they had is gone but for the file of limits."""
+        for child in [self.proxy] + [injector for injector, _ in self.injectors.values()]:
+            child.send_signal(how)
+            child.wait(30)
+        self.start()
+
     def connect(self, host, port, kind=EGRESS_CAPTURED):
         """A stream as the guest's agent opens it, after its head was answered: (socket, verdict, texts)."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -18,6 +18,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.lib.egress_http import *  # noqa: E402,F403
 from tests.lib.egress_rig import *  # noqa: E402,F403
 
 SECRET = "s3cr3t-Value/42+x"
@@ -35,68 +36,6 @@ POLICY = {
     "bindings": [{"id": "token", "secret": "api", "host": "api.test", "methods": ["GET", "POST"], "paths": ["/v1/**"], "scheme": "bearer"}],
     "limits": [{"id": "two", "host": "limited.test", "requests_per_hour": 2}],
 }
-
-
-def request(stream, method, target, host, headers=(), body=None, close=True):
-    head = [f"{method} {target} HTTP/1.1", f"Host: {host}"] + list(headers)
-    if body is not None:
-        head.append(f"Content-Length: {len(body)}")
-    if close:
-        head.append("Connection: close")
-    stream.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + (body or b""))
-
-
-def response(stream, method="GET"):
-    """(status, headers in lower case, body); of a chunked one the trailers' text as a header."""
-    reader = stream.makefile("rb", buffering=0)
-
-    def line():
-        out = b""
-        while not out.endswith(b"\r\n"):
-            byte = reader.read(1)
-            if not byte:
-                raise EOFError(out)
-            out += byte
-        return out[:-2].decode()
-
-    def exactly(count):
-        out = b""
-        while len(out) < count:
-            piece = reader.read(count - len(out))
-            if not piece:
-                raise EOFError(out)
-            out += piece
-        return out
-    status, headers = int(line().split()[1]), {}
-    while text := line():
-        name, value = text.split(":", 1)
-        headers[name.lower()] = value.strip()
-    if method == "HEAD" or status in (101, 204, 304):
-        return status, headers, b""
-    if "content-length" in headers:
-        return status, headers, exactly(int(headers["content-length"]))
-    body = b""
-    if headers.get("transfer-encoding") == "chunked":
-        while size := int(line(), 16):
-            body += exactly(size)
-            line()
-        while text := line():
-            headers["trailers"] = text
-        return status, headers, body
-    while piece := reader.read(65536):
-        body += piece
-    return status, headers, body
-
-
-def ask(rig, target, host="api.test", port=443, method="GET", **more):
-    stream, verdict, texts = rig.connect(host, port)
-    assert verdict == ACCEPTED, (verdict, texts)
-    if port == 443:
-        stream = https(rig, stream, host)
-    request(stream, method, target, more.pop("authority", host), **more)
-    out = response(stream, method)
-    stream.close()
-    return out
 
 
 def allowed_and_denied(rig):
@@ -287,14 +226,19 @@ def as_a_proxy(rig):
 
 
 def websocket(rig):
-    stream, _, _ = rig.connect("api.test", 80)
-    request(stream, "GET", "/v1/socket", "api.test", close=False, headers=[
-        "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + base64.b64encode(b"0" * 16).decode()])
-    status, headers, _ = response(stream)
-    assert status == 101 and headers["upgrade"] == "websocket" and "sec-websocket-accept" in headers, (status, headers)
-    stream.sendall(b"frame")
-    assert read_exactly(stream, 5) == b"frame"
-    stream.close()
+    """Also to an origin that speaks HTTP/2, where it would take no WebSocket, and that was spoken to so just before."""
+    ask(rig, "/v1/before")
+    for port in (80, 443):
+        stream, _, _ = rig.connect("api.test", port)
+        if port == 443:
+            stream = https(rig, stream, "api.test")
+        request(stream, "GET", "/v1/socket", "api.test", close=False, headers=[
+            "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + base64.b64encode(b"0" * 16).decode()])
+        status, headers, _ = response(stream)
+        assert status == 101 and headers["upgrade"] == "websocket" and "sec-websocket-accept" in headers, (port, status, headers)
+        stream.sendall(b"frame")
+        assert read_exactly(stream, 5) == b"frame"
+        stream.close()
     stream, _, _ = rig.connect("limited.test", 80)
     request(stream, "GET", "/", "limited.test", headers=["Connection: Upgrade", "Upgrade: websocket"])
     assert response(stream)[0] == 403, "only where a rule says so"
@@ -491,15 +435,10 @@ def main():
     in_namespace()
     with Rig(sys.argv[1], [(POLICY_LAYER_COMMAND, POLICY)], {"token": ("api", SECRET)}) as rig:
         names = ["api.test", "small.test", "limited.test", "rebind.test", "raw.test", "blind.test", "untrusted.test", "late.test"]
-        rig.dns.names.update({name: [ORIGIN] for name in names})
-        certificate, key = leaf(rig.folder, "roots", *[n for n in names if n != "untrusted.test"])
-        origin = rig.start_origin("node", str(pathlib.Path(__file__).resolve().parents[1] / "lib/origin.js"), ORIGIN, str(certificate), str(key))
-        assert origin.stdout.readline() == "ready\n"
-        for check in (allowed_and_denied, credentials, one_host_a_connection, smuggling, addresses, bodies, a_slow_reader_costs_little, limits,
-                      tunnels, as_a_proxy, websocket, http2, untrusted, reports, recorded, hostile_bytes, a_rogue_proxy, a_new_policy, a_killed_injector, no_audit_no_egress):
-            begun = time.monotonic()
-            check(rig)
-            print(f"ok {check.__name__} ({time.monotonic() - begun:.1f} s)", flush=True)
+        rig.dns.names["untrusted.test"] = [ORIGIN]
+        start_origin(rig, [n for n in names if n != "untrusted.test"])
+        run(rig, allowed_and_denied, credentials, one_host_a_connection, smuggling, addresses, bodies, a_slow_reader_costs_little, limits,
+            tunnels, as_a_proxy, websocket, http2, untrusted, reports, recorded, hostile_bytes, a_rogue_proxy, a_new_policy, a_killed_injector, no_audit_no_egress)
         for name, child in [("proxy", rig.proxy)]:
             assert child.poll() is None, f"{name} ended: {child.returncode}"
 
