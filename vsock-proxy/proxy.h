@@ -19,9 +19,10 @@
 #include "vmm/base/loop.h"
 
 #define PROXY_SESSIONS_MAX 1024 /* of one guest, at once */
-#define PROXY_HEAD_MS	   10000 /* for a stream's head, a ClientHello, a handshake */
-#define PROXY_IDLE_MS	   75000 /* of a connection without a request */
-#define PROXY_SILENT_MS	   (60 * 60 * 1000) /* of one with requests, on which nothing moves */
+/* For a stream's head, a ClientHello, a handshake. Some clients read all their roots in between, a slow guest's for 10 s and more. */
+#define PROXY_HEAD_MS	60000
+#define PROXY_IDLE_MS	75000 /* of a connection without a request */
+#define PROXY_SILENT_MS (60 * 60 * 1000) /* of one with requests, on which nothing moves */
 
 struct ca;
 struct proxy;
