@@ -232,6 +232,13 @@ int ca_certificate(const struct ca *ca, char out[static CA_PEM_MAX], struct err 
 	return copy_out(bio, out, CA_PEM_MAX, &len, err);
 }
 
+void ca_hash_name(const struct ca *ca, char out[static CA_HASH_NAME_MAX])
+{
+	unsigned long hash = X509_subject_name_hash(ca->certificate);
+
+	snprintf(out, CA_HASH_NAME_MAX, "%08x.0", (unsigned int)hash);
+}
+
 static struct ca_leaf *find_leaf(struct ca *ca, const struct policy_host *host)
 {
 	for (size_t i = 0; i < ca->leaf_count; i++)

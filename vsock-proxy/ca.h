@@ -17,12 +17,13 @@
 #include "policy/name.h"
 #include "vmm/base/err.h"
 
-#define CA_EXPORT_MAX 4096 /* bytes of ca_export()'s */
-#define CA_PEM_MAX    4096
-#define CA_LEAVES_MAX 256 /* kept; the one unused for longest goes first */
-#define CA_VALID_DAYS 730
-#define CA_LEAF_HOURS 48 /* and is made anew when half of it has passed */
-#define CA_BACKDATE_S 86400 /* for a guest whose clock is behind */
+#define CA_EXPORT_MAX	 4096 /* bytes of ca_export()'s */
+#define CA_PEM_MAX	 4096
+#define CA_LEAVES_MAX	 256 /* kept; the one unused for longest goes first */
+#define CA_HASH_NAME_MAX 16
+#define CA_VALID_DAYS	 730
+#define CA_LEAF_HOURS	 48 /* and is made anew when half of it has passed */
+#define CA_BACKDATE_S	 86400 /* for a guest whose clock is behind */
 
 struct ca;
 
@@ -48,6 +49,9 @@ int ca_import(const char *data, size_t len, struct ca **ret, struct err *err);
 
 /* The certificate alone, ended by NUL: what the guest is to trust. */
 int ca_certificate(const struct ca *ca, char out[static CA_PEM_MAX], struct err *err);
+
+/* The name by which OpenSSL looks for it in a folder of certificates: HASH.0 (openssl-rehash(1)). */
+void ca_hash_name(const struct ca *ca, char out[static CA_HASH_NAME_MAX]);
 
 /* From the cache, or made now. */
 int ca_leaf(struct ca *ca, const struct policy_host *host, time_t now, const struct ca_leaf **ret,

@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 #include <openssl/x509_vfy.h>
 
+#include "tests/lib/test_folder.h"
 #include "vmm/base/array.h"
 #include "vsock-proxy/ca.h"
 
@@ -192,6 +193,30 @@ static void test_a_second_proxy_has_the_same_authority(void **state)
 	ca_destroy(other);
 }
 
+/* As OpenSSL looks in a folder of single files: the name leads to the certificate. */
+static void test_it_is_found_by_its_hash(void **state)
+{
+	struct policy_host named = host(POLICY_HOST_NAME, "api.example.com");
+	X509_STORE *store = X509_STORE_new();
+	X509_STORE_CTX *context = X509_STORE_CTX_new();
+	char pem[CA_PEM_MAX], name[CA_HASH_NAME_MAX];
+	struct ca *ca = make("one");
+	const struct ca_leaf *leaf;
+
+	(void)state;
+	assert_int_equal(ca_certificate(ca, pem, NULL), 0);
+	ca_hash_name(ca, name);
+	put(name, pem, 0644);
+	assert_int_equal(X509_STORE_load_path(store, base), 1);
+	assert_int_equal(ca_leaf(ca, &named, NOW, &leaf, NULL), 0);
+	X509_STORE_CTX_init(context, store, leaf->certificate, NULL);
+	X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(context), NOW);
+	assert_int_equal(X509_verify_cert(context), 1);
+	X509_STORE_CTX_free(context);
+	X509_STORE_free(store);
+	ca_destroy(ca);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,7 +225,10 @@ int main(void)
 		cmocka_unit_test(test_a_leaf_is_short_lived_and_made_anew_in_time),
 		cmocka_unit_test(test_leaves_are_capped),
 		cmocka_unit_test(test_a_second_proxy_has_the_same_authority),
+		cmocka_unit_test(test_it_is_found_by_its_hash),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (make_base() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, remove_base);
 }

@@ -48,7 +48,8 @@ struct boot_plan {
 	struct kernel_choice kernel;
 	bool has_p9;
 	int kvm_fd, kernel_fd, initramfs_fd, console_fd, session_log_fd, welcome_fd, listen_fd;
-	const char *certificate; /* of the sandbox's CA; NULL: no egress. Borrowed */
+	/* Of the sandbox's CA, and its name where OpenSSL looks; NULL: no egress. Borrowed */
+	const char *certificate, *certificate_name;
 	int egress_fd; /* the link's end of the socket to sandbox-proxy; -1: the guest is cut off. Borrowed */
 	int port_fds[SPEC_PORTS_MAX];
 	size_t port_count; /* open ones */

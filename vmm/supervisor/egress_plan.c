@@ -105,6 +105,8 @@ static int make_ca(const struct spec *spec, struct egress_plan *plan, struct err
 	if (r == 0)
 		r = ca_certificate(ca, plan->certificate, err);
 	if (r == 0)
+		ca_hash_name(ca, plan->certificate_name);
+	if (r == 0)
 		r = ca_export(ca, text, &len, err);
 	if (r == 0)
 		r = sealed_memfd("ca", text, len, &plan->ca_fd, err);

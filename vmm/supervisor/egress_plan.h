@@ -29,6 +29,7 @@ struct egress_plan {
 	struct egress_policy policy;
 	int ca_fd; /* sealed memfd: ca_export() */
 	char certificate[CA_PEM_MAX]; /* what the guest is to trust */
+	char certificate_name[CA_HASH_NAME_MAX]; /* in a folder of such */
 	int link_fd; /* the link's end of the socket to the proxy */
 	int streams_fd; /* the proxy's: kept, so that streams wait for one that takes its place */
 	int counters_fd; /* limits that outlive the sandbox's runs */

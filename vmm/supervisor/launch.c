@@ -53,6 +53,7 @@ int launch_prepare(struct supervisor *s, const char **ret_stage, struct err *err
 	if (r < 0)
 		return r;
 	s->plan.certificate = egress_plan_of(s->egress)->certificate;
+	s->plan.certificate_name = egress_plan_of(s->egress)->certificate_name;
 	s->plan.egress_fd = egress_plan_of(s->egress)->link_fd;
 	r = boot_plan_prepare(
 		&s->plan, (const char *const *)environ, starter_tell_stage, s, ret_stage, err);

@@ -53,6 +53,7 @@ struct draft {
 	struct protocol_welcome message;
 	uint8_t seed[PROTOCOL_SEED_MAX];
 	char tier[SPEC_TIER_MAX + 2];
+	char hashed[64]; /* path of the CA among OpenSSL's */
 	char *texts[8]; /* files that were read */
 	size_t text_count;
 	struct err *err;
@@ -100,6 +101,13 @@ static void add_key(struct draft *d, const char *folder, const char *file, const
 	add_file(d, path, mode, uid, text, len);
 }
 
+static void add_authority(struct draft *d, const struct boot_plan *plan)
+{
+	add_text(d, PROTOCOL_CA_PATH, 0644, plan->certificate);
+	snprintf(d->hashed, sizeof(d->hashed), "/etc/ssl/certs/%s", plan->certificate_name);
+	add_text(d, d->hashed, 0644, plan->certificate);
+}
+
 static void add_files(struct draft *d, const struct boot_plan *plan)
 {
 	const char *ssh = plan->ssh_folder;
@@ -107,7 +115,7 @@ static void add_files(struct draft *d, const struct boot_plan *plan)
 	snprintf(d->tier, sizeof(d->tier), "%s\n", plan->spec->tier ? plan->spec->tier : "builder");
 	add_text(d, "/run/sandbox/tier", 0644, d->tier);
 	if (plan->certificate)
-		add_text(d, PROTOCOL_CA_PATH, 0644, plan->certificate);
+		add_authority(d, plan);
 	add_text(d, "/run/sandbox/policy", 0644,
 		plan->certificate ? policy_words_egress : policy_words);
 	if (!*ssh)
