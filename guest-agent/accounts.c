@@ -199,6 +199,70 @@ static void place_etc(
 	}
 }
 
+static bool is_user(const struct protocol_welcome *welcome, const char *name, size_t len)
+{
+	if ((len && name[0] == '#') || (len == 4 && memcmp(name, "root", 4) == 0))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(system_users); i++)
+		if (strlen(system_users[i].name) == len &&
+			memcmp(system_users[i].name, name, len) == 0)
+			return true;
+	return strlen(welcome->user) == len && memcmp(welcome->user, name, len) == 0;
+}
+
+static bool is_group(const struct protocol_welcome *welcome, const char *name, size_t len)
+{
+	if (len && name[0] == '#')
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(system_groups); i++)
+		if (strlen(system_groups[i].name) == len &&
+			memcmp(system_groups[i].name, name, len) == 0)
+			return true;
+	return strlen(welcome->user) == len && memcmp(welcome->user, name, len) == 0;
+}
+
+void accounts_overrides(struct bytes_writer *w, const struct protocol_welcome *welcome,
+	const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	while (text < end) {
+		const char *stop = memchr(text, '\n', (size_t)(end - text));
+		const char *next = stop ? stop + 1 : end;
+		const char *user = memchr(text, ' ', (size_t)(next - text));
+		const char *group = user ? memchr(user + 1, ' ', (size_t)(next - user - 1)) : NULL;
+
+		if (group && is_user(welcome, text, (size_t)(user - text)) &&
+			is_group(welcome, user + 1, (size_t)(group - user - 1)))
+			bytes_put(w, text, (size_t)(next - text));
+		text = next;
+	}
+}
+
+static void place_packages(const char *root, const struct protocol_welcome *welcome)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[PATH_MAX];
+	struct stat st;
+	size_t len;
+
+	/* apt warns of this folder's absence at each call. */
+	snprintf(path, sizeof(path), "%s/etc/apt", root);
+	if (stat(path, &st) == 0) {
+		snprintf(path, sizeof(path), "%s/etc/apt/apt.conf.d", root);
+		(void)place_folder(path, 0755, 0, 0);
+	}
+	snprintf(path, sizeof(path), "%s/var/lib/dpkg/statoverride", root);
+	if (fdio_read_file(AT_FDCWD, path, ACCOUNTS_TEXT_MAX, &text, &len) == 0) {
+		static uint8_t kept[ACCOUNTS_TEXT_MAX];
+		struct bytes_writer w = bytes_writer(kept, sizeof(kept));
+
+		accounts_overrides(&w, welcome, text, len);
+		if (w.offset != len)
+			(void)place_file(path, kept, w.offset, 0644, 0, 0);
+	}
+}
+
 static bool etc_has(const struct placing *p, const char *name)
 {
 	char path[PATH_MAX];
@@ -342,5 +406,6 @@ uint32_t accounts_write(const char *root, const struct protocol_welcome *welcome
 	if (place_folder(path, 0755, welcome->uid, welcome->gid) < 0)
 		degraded |= PROTOCOL_DEGRADED_FILES;
 	place_skeleton(root, welcome);
+	place_packages(root, welcome);
 	return degraded | (p.failed ? PROTOCOL_DEGRADED_ETC : 0);
 }

@@ -21,8 +21,15 @@ void accounts_resolv_conf(struct bytes_writer *w, const struct protocol_welcome 
 void accounts_sudoers(struct bytes_writer *w, const struct protocol_welcome *welcome);
 
 /*
+ * dpkg's list of files with owners of their own (deb-statoverride: `user group mode path` a line), less those whose user or group the
+ * guest has not: dpkg would refuse to do anything at all.
+ */
+void accounts_overrides(struct bytes_writer *w, const struct protocol_welcome *welcome,
+	const char *text, size_t len);
+
+/*
  * Writes them all below root ("" for the running system), the user's home with what /etc/skel has, and what is missing
- * of PAM, nsswitch and git. Gives degraded bits.
+ * of PAM, nsswitch, git, apt and dpkg. Gives degraded bits.
  */
 uint32_t accounts_write(const char *root, const struct protocol_welcome *welcome);
 

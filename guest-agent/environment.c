@@ -12,7 +12,7 @@
 #define TEXT_OF(number)	  TEXT_OF_(number)
 #define PROXY_URL	  "http://127.0.0.1:" TEXT_OF(SERVICE_PROXY_PORT)
 #define PROXY_EXCEPT	  "localhost,127.0.0.1,::1"
-#define CERTIFICATE_WORDS 8
+#define CERTIFICATE_WORDS 9
 
 static char **find(struct environment *env, const char *word)
 {
@@ -75,7 +75,8 @@ const char *const *environment_egress(const struct protocol_welcome *welcome)
 		"PIP_CERT=" TRUST_BUNDLE_PATH,
 		"CARGO_HTTP_CAINFO=" TRUST_BUNDLE_PATH,
 		"npm_config_cafile=" TRUST_BUNDLE_PATH,
-		/* 8 of them; then what is set without a CA too */
+		"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=" TRUST_BUNDLE_PATH, /* it brings roots of its own */
+		/* 9 of them; then what is set without a CA too */
 		"http_proxy=" PROXY_URL,
 		"https_proxy=" PROXY_URL,
 		"HTTP_PROXY=" PROXY_URL,

@@ -45,7 +45,7 @@ note "environment"
 equal "the host's variables" absent "$(inside image 'echo ${CANARY-absent}')"
 equal "-e of start" "a value" "$(inside image 'echo $GIVEN')"
 equal "names of all variables" "" "$(inside image 'env -0 | cut -z -d= -f1 | tr "\0" "\n"' |
-	grep -vxE 'GIVEN|HOME|PATH|USER|LOGNAME|SHELL|LANG|PWD|TERM|SHLVL|OLDPWD|_|SANDBOX.*|TZ|XDG_.*|HOSTNAME|MAIL|TMPDIR|EDITOR|(HTTPS?|NO)_PROXY|(https?|no)_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|CURL_CA_BUNDLE|GIT_SSL_CAINFO|REQUESTS_CA_BUNDLE|PIP_CERT|CARGO_HTTP_CAINFO|npm_config_cafile')"
+	grep -vxE 'GIVEN|HOME|PATH|USER|LOGNAME|SHELL|LANG|PWD|TERM|SHLVL|OLDPWD|_|SANDBOX.*|TZ|XDG_.*|HOSTNAME|MAIL|TMPDIR|EDITOR|(HTTPS?|NO)_PROXY|(https?|no)_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|CURL_CA_BUNDLE|GIT_SSL_CAINFO|REQUESTS_CA_BUNDLE|PIP_CERT|CARGO_HTTP_CAINFO|npm_config_cafile|GRPC_DEFAULT_SSL_ROOTS_FILE_PATH')"
 contains "of the sandbox" "$(inside image 'ls /run/sandbox')" instance
 equal "instance" "$(data image instance)" "$(inside image 'cat /run/sandbox/instance')"
 equal "tier" builder "$(inside image 'cat /run/sandbox/tier')"

@@ -114,12 +114,15 @@ static void test_egress_environment(void **state)
 	assert_string_equal(environment_get(&env, "NO_PROXY"), "localhost,127.0.0.1,::1");
 	assert_null(environment_get(&env, "SSL_CERT_FILE"));
 	assert_null(environment_get(&env, "npm_config_cafile"));
+	assert_null(environment_get(&env, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"));
 	welcome.file_count = 1;
 	welcome.file[0] = (struct protocol_file){ .path = PROTOCOL_CA_PATH };
 	environment_build(&env, &user, environment_egress(&welcome), welcome_env, &request);
 	assert_string_equal(environment_get(&env, "NODE_EXTRA_CA_CERTS"), PROTOCOL_CA_PATH);
 	assert_string_equal(environment_get(&env, "SSL_CERT_FILE"), TRUST_BUNDLE_PATH);
 	assert_string_equal(environment_get(&env, "npm_config_cafile"), TRUST_BUNDLE_PATH);
+	assert_string_equal(
+		environment_get(&env, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"), TRUST_BUNDLE_PATH);
 	assert_string_equal(environment_get(&env, "http_proxy"), "mine");
 	request.flags = PROTOCOL_EXEC_CLEAN_ENV;
 	environment_build(&env, &user, environment_egress(&welcome), NULL, &request);
@@ -306,6 +309,30 @@ static const char *text_of(struct bytes_writer *w)
 }
 
 /* What the agent writes, the agent reads. */
+/* Of dpkg's overrides those that the guest's dpkg can read: one unknown group, and it would refuse to start. */
+static void test_overrides(void **state)
+{
+	static const char text[] = "root ssl-cert 710 /etc/ssl/private\n"
+				   "root messagebus 4754 /usr/lib/x\n"
+				   "root adm 2755 /var/log/x\n"
+				   "man root 644 /usr/x\n"
+				   "#9 #9 644 /usr/y z\n"
+				   "nobody-else root 644 /usr/z\n"
+				   "roo root 644 /x\n"
+				   "broken\n"
+				   "u u 600 /home/u/x";
+	struct protocol_welcome welcome = { .user = "u" };
+	uint8_t out[sizeof(text)];
+	struct bytes_writer w = bytes_writer(out, sizeof(out));
+
+	(void)state;
+	accounts_overrides(&w, &welcome, text, sizeof(text) - 1);
+	bytes_put(&w, "", 1);
+	assert_false(w.failed);
+	assert_string_equal(out, "root adm 2755 /var/log/x\nman root 644 /usr/x\n"
+				 "#9 #9 644 /usr/y z\nu u 600 /home/u/x");
+}
+
 static void test_accounts(void **state)
 {
 	static uint8_t buffer[ACCOUNTS_TEXT_MAX];
@@ -386,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_share_options),
 		cmocka_unit_test(test_overlay_options),
 		cmocka_unit_test(test_accounts),
+		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_health),
 	};
 
