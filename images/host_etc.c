@@ -76,6 +76,7 @@ static const char *const listed[] = {
 	"magic.mime",
 	"manpath.config",
 	"papersize",
+	"chromium.d/default-flags", /* its starter wants one such file */
 	"java*",
 	"jvm*",
 	"python2*",

@@ -58,6 +58,8 @@ static void fill_source(void)
 	put("etc/python3/rc", "fine", 0644);
 	put("etc/apt/auth.conf", "canary", 0644);
 	put("etc/apt/apt.conf.d/proxy", "canary", 0644);
+	put("etc/chromium.d/apikeys", "canary", 0644);
+	put("etc/chromium.d/default-flags", "flags", 0644);
 	put("etc/apt/sources.list",
 		"deb http://a/ x\ndeb https://me:canary@b/ y\ndeb http://c/@d z\n", 0644);
 	put("etc/apt/sources.list.d/x.sources", "URIs: https://token@b/\n", 0644);
@@ -74,7 +76,8 @@ static void test_only_the_list_and_only_what_strangers_read(void **state)
 	static const char *const absent[] = { "hosts.canary", "npmrc", "pip.conf", "gitconfig",
 		"environment", "machine-id", "profile.d", "shadow", "rpc", "ssl/certs/server.key",
 		"ssl/private", "python3/pip.conf", "apt/auth.conf", "apt/apt.conf.d",
-		"apt/sources.list.d/x.sources", "apt/sources.list.d/auth.conf", "perl/closed" };
+		"apt/sources.list.d/x.sources", "apt/sources.list.d/auth.conf", "perl/closed",
+		"chromium.d/apikeys" };
 	char target[PATH_MAX], name[64];
 	ssize_t n;
 
@@ -87,6 +90,7 @@ static void test_only_the_list_and_only_what_strangers_read(void **state)
 	assert_text("snap/services", "ssh 22/tcp\n");
 	assert_text("snap/ssl/certs/ca.crt", "certificate");
 	assert_text("snap/python3/rc", "fine");
+	assert_text("snap/chromium.d/default-flags", "flags");
 	assert_text("snap/apt/sources.list", "deb http://a/ x\ndeb http://c/@d z\n");
 	n = readlink(at("snap/alternatives/cc"), target, sizeof(target));
 	assert_int_equal(n, 12);
