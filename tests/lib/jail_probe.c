@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program that is jailed as sandbox-vmm (or sandbox-link) is, and then does what a hijacked one would try. Started by
+ * A program that is jailed as sandbox-vmm (or -link, -unpack, -proxy, -injector) is, and then does what a hijacked one would try. Started by
  * jail_spawn() with: jail_probe ATTEMPT TABLE OMIT RW_SHARE RO_SHARE. Built against a jail that can leave layers out, so
  * that each layer is seen to hold alone.
  *
@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <linux/kvm.h>
 #include <linux/openat2.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/uio.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -104,6 +106,58 @@ static int attempt_root_listing(void)
 static int attempt_socket_inet(void)
 {
 	return refused_if_negative(socket(AF_INET, SOCK_STREAM, 0));
+}
+
+static int attempt_socket_raw(void)
+{
+	return refused_if_negative(socket(AF_INET, SOCK_RAW, IPPROTO_TCP));
+}
+
+static int attempt_socket_packet(void)
+{
+	return refused_if_negative(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+static int attempt_socket_netlink(void)
+{
+	return refused_if_negative(socket(AF_NETLINK, SOCK_RAW, 0));
+}
+
+/* To be connected to, instead of connecting. */
+static int attempt_listen(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0;
+}
+
+/* Nobody need be there: that the connection is refused is an answer from the network. */
+static int attempt_connect_inet(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(1) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return fd < 0 ||
+	       (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != ECONNREFUSED);
+}
+
+/* Anybody's memory, as an injector's beside this one: E23. */
+static int attempt_read_memory(void)
+{
+	char byte;
+	struct iovec ours = { &byte, 1 };
+
+	for (pid_t pid = 2; pid < 1 << 16; pid++) {
+		struct iovec theirs = { (void *)outside_name, 1 };
+
+		if (process_vm_readv(pid, &ours, 1, &theirs, 1, 0) >= 0 || errno != ESRCH)
+			return 0;
+	}
+	return 1;
 }
 
 static int attempt_socket_unix(void)
@@ -225,6 +279,12 @@ static const struct {
 	{ "dotdot", attempt_dotdot },
 	{ "root-listing", attempt_root_listing },
 	{ "socket-inet", attempt_socket_inet },
+	{ "socket-raw", attempt_socket_raw },
+	{ "socket-packet", attempt_socket_packet },
+	{ "socket-netlink", attempt_socket_netlink },
+	{ "listen", attempt_listen },
+	{ "connect-inet", attempt_connect_inet },
+	{ "read-memory", attempt_read_memory },
 	{ "socket-unix", attempt_socket_unix },
 	{ "connect-outside", attempt_connect_outside },
 	{ "exec", attempt_exec },
@@ -269,10 +329,12 @@ static int enter_jail(
 
 static const struct seccomp_table *table_named(const char *name)
 {
-	return strcmp(name, "link") == 0     ? &seccomp_link
-	       : strcmp(name, "unpack") == 0 ? &seccomp_unpack
-	       : strcmp(name, "vcpu") == 0   ? &seccomp_vmm_vcpu
-					     : &seccomp_vmm;
+	return strcmp(name, "link") == 0       ? &seccomp_link
+	       : strcmp(name, "proxy") == 0    ? &seccomp_proxy
+	       : strcmp(name, "injector") == 0 ? &seccomp_injector
+	       : strcmp(name, "unpack") == 0   ? &seccomp_unpack
+	       : strcmp(name, "vcpu") == 0     ? &seccomp_vmm_vcpu
+					       : &seccomp_vmm;
 }
 
 int main(int argc, char **argv)
@@ -292,6 +354,7 @@ int main(int argc, char **argv)
 		.binds = binds,
 		.bind_count = ARRAY_SIZE(binds),
 		.proc_fd = true,
+		.keep_network = strcmp(argv[2], "injector") == 0,
 		.omit_layers = (uint32_t)strtoul(argv[3], NULL, 0),
 	};
 
