@@ -8,20 +8,6 @@ set -euo pipefail
 folder=$(project one)
 other=$(project two)
 
-# walls PID: what /proc says of a jailed process (H8).
-walls() {
-	local status=/proc/$1/status kind
-	equal "no capability in force" 0000000000000000 "$(awk '/^CapEff/{print $2}' "$status")"
-	equal "none to be had" 0000000000000000 "$(awk '/^CapBnd/{print $2}' "$status")"
-	equal "a seccomp filter" 2 "$(awk '/^Seccomp:/{print $2}' "$status")"
-	equal "no new privileges" 1 "$(awk '/^NoNewPrivs/{print $2}' "$status")"
-	equal "pid 1 of its namespace" 1 "$(awk '/^NSpid/{print $NF}' "$status")"
-	for kind in user pid mnt net ipc uts; do
-		attempt "H8: shares the $kind namespace with us" test "$(readlink "/proc/$1/ns/$kind" 2>/dev/null)" = \
-			"$(readlink "/proc/self/ns/$kind")"
-	done
-}
-
 start one "$folder"
 vmm=$(data one vmm_pid) supervisor=$(data one supervisor_pid) link=$(data one link_pid)
 note "H8: the walls of VMM and link"

@@ -3,22 +3,9 @@
 # test: user=root limit=600 takes=60
 # The way out, whole: a guest, its agent, the proxy, the injectors, and an internet of the test's own in a network namespace.
 # What proxy and injector do by themselves is tests/unit/test_egress.py's.
-. "$TREE/tests/lib/sandbox.bash"
+. "$TREE/tests/lib/internet.bash"
 
-[ -n "${OWN_NET:-}" ] || OWN_NET=1 exec unshare -nm --propagation private bash "$TREE/tests/guest/egress_host.sh"
-
-note "an internet"
-ip link set lo up
-mkdir "$SCRATCH/net"
-coproc INTERNET { exec "$TREE/tests/lib/internet.py" "$SCRATCH/net" api.test git.test; }
-clean_up "kill $INTERNET_PID 2>/dev/null || :"
-read -r word <&"${INTERNET[0]}"
-equal "the internet" ready "$word"
-mount --bind "$SCRATCH/net/resolv.conf" "$(readlink -f /etc/resolv.conf)"
-cat /etc/ssl/certs/ca-certificates.crt "$SCRATCH/net/roots.pem" >"$SCRATCH/net/bundle.pem"
-mount --bind "$SCRATCH/net/bundle.pem" "$(readlink -f /etc/ssl/certs/ca-certificates.crt)"
-
-mkdir -p "$XDG_CONFIG_HOME/sandboxctl"
+internet api.test git.test
 cat >"$XDG_CONFIG_HOME/sandboxctl/policy.json" <<-'POLICY'
 	{ "version": 1, "rules": [
 	  { "id": "api", "action": "allow", "host": "api.test", "port": [80, 443], "methods": ["GET", "HEAD", "POST"], "paths": ["/v1/**"] } ] }

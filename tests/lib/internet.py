@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""internet.py FOLDER NAME...: a small internet beside the network namespace that this is run in (a test's own): a name server, and
-an origin (origin.js) that has a certificate for every NAME. Writes FOLDER/resolv.conf and FOLDER/roots.pem, says `ready`, and stays
-until its standard input ends. FOLDER/asked lists every name that was asked for."""
+"""internet.py FOLDER NAME... [--services TREE]: a small internet beside the network namespace that this is run in (a test's own): a
+name server, and an origin (origin.js, or services.js with TREE) that has a certificate for every NAME. Writes FOLDER/resolv.conf and
+FOLDER/roots.pem, says `ready`, and stays until its standard input ends. FOLDER/asked lists every name that was asked for."""
 import pathlib
 import signal
 import sys
@@ -18,15 +18,18 @@ class Internet(Rig):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    names, program = sys.argv[2:], ["origin.js"]
+    if names[-2:-1] == ["--services"]:
+        names, program = names[:-2], ["services.js", names[-1]]
     internet = Internet(sys.argv[1])
-    names = sys.argv[2:]
     internet.make_network()
     ip("route", "add", "default", "via", f"{ORIGIN}")
     _, roots = authority(internet.folder, "roots")
     certificate, key = leaf(internet.folder, "roots", *names)
     internet.dns.names.update({name: [ORIGIN] for name in names})
     internet.dns.log = open(internet.folder / "asked", "w", buffering=1)
-    origin = internet.start_origin("node", str(pathlib.Path(__file__).resolve().parent / "origin.js"), ORIGIN, str(certificate), str(key))
+    script = pathlib.Path(__file__).resolve().parent / program[0]
+    origin = internet.start_origin("node", str(script), ORIGIN, str(certificate), str(key), *program[1:])
     assert origin.stdout.readline() == "ready\n"
     (internet.folder / "resolv.conf").write_text(f"nameserver {NAME_SERVER}\n")
     print("ready", flush=True)

@@ -156,6 +156,21 @@ until_true() {
 	done
 }
 
+# walls PID [KIND...]: what /proc says of a jailed process (H8); KIND: namespaces it may share with us.
+walls() {
+	local status=/proc/$1/status kind
+	equal "no capability in force" 0000000000000000 "$(awk '/^CapEff/{print $2}' "$status")"
+	equal "none to be had" 0000000000000000 "$(awk '/^CapBnd/{print $2}' "$status")"
+	equal "a seccomp filter" 2 "$(awk '/^Seccomp:/{print $2}' "$status")"
+	equal "no new privileges" 1 "$(awk '/^NoNewPrivs/{print $2}' "$status")"
+	equal "pid 1 of its namespace" 1 "$(awk '/^NSpid/{print $NF}' "$status")"
+	for kind in user pid mnt net ipc uts; do
+		[[ " ${*:2} " != *" $kind "* ]] || continue
+		attempt "H8: shares the $kind namespace with us" test "$(readlink "/proc/$1/ns/$kind" 2>/dev/null)" = \
+			"$(readlink "/proc/self/ns/$kind")"
+	done
+}
+
 # gone PID: whether no such process is left (a zombie counts as gone).
 gone() {
 	[ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null

@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# test: user=root limit=300 takes=50
+# E8, E16, E17, H8 on the way out of two running sandboxes: where the authorities' keys are, what the processes hold, what a guest gets
+# that speaks to the host itself. No network is needed: what is denied is denied before one is.
+. "$TREE/tests/lib/sandbox.bash"
+
+as_user
+for name in one two; do
+	start "$name" "$(project $name)"
+done
+# pid_of PROCESS NAME
+pid_of() {
+	pgrep -f "$1 --name $2 "
+}
+
+note "H8: the walls of proxy and injector; the injector alone has the host's network"
+proxy=$(pid_of sandbox-proxy one) injector=$(pid_of sandbox-injector one)
+walls "$proxy"
+walls "$injector" net
+for pid in $proxy $injector; do
+	equal "its root is empty" "" "$(find "/proc/$pid/root/" -mindepth 1 -maxdepth 1 ! -name fd)"
+	for fd in /proc/"$pid"/fd/*; do
+		at=$(readlink "$fd")
+		case $at in
+		socket:* | pipe:* | anon_inode:* | /memfd:* | /dev/null | */one/limits) ;;
+		*) fail "H8: $(cat "/proc/$pid/comm") holds $at" ;;
+		esac
+	done
+done
+equal "no socket of a network is the proxy's" "" "$(nsenter -n -t "$proxy" ss -Hntua)"
+
+note "E16: an authority's key is with supervisor and proxy, and nowhere else"
+keys=$SCRATCH/keys
+mkdir -m 700 "$keys"
+supervisor=$(data one supervisor_pid)
+for fd in /proc/"$supervisor"/fd/*; do
+	case $(readlink "$fd") in
+	/memfd:ca*) cat "$fd" >"$keys/one.pem" ;;
+	esac
+done
+grep -q 'BEGIN PRIVATE KEY' "$keys/one.pem" || fail "no key was found to look for"
+# The key as it is written, and its number in both orders of bytes.
+sed -n '/BEGIN PRIVATE/{n;p;}' "$keys/one.pem" | tr -d '\n' >"$keys/written"
+openssl pkey -in "$keys/one.pem" -noout -text | sed -n '/^priv/,/^pub/{/^ /p;}' | python3 -c "
+import sys
+number = bytes.fromhex(sys.stdin.read().replace(':', ''))[-32:]
+open(sys.argv[1] + '/number', 'wb').write(number)
+open(sys.argv[1] + '/reversed', 'wb').write(number[::-1])" "$keys"
+equal "the number's size" 32 "$(stat -c %s "$keys/number")"
+# holds PID: which of these are in its memory; a VMM's has the guest's in it.
+holds() {
+	"$TREE/tests/lib/memory_has.py" "$1" "$keys"/{written,number,reversed}
+}
+contains "the proxy has it, so it can be found" "$(holds "$proxy")" reversed
+for pid in "$(data one vmm_pid)" "$(data one link_pid)" "$injector" "$(pid_of sandbox-proxy two)" "$(data two supervisor_pid)"; do
+	equal "E16: the key in $(cat "/proc/$pid/comm")" "" "$(holds "$pid")"
+done
+equal "E16: the key in a file" "" "$(grep -rlF -f "$keys/written" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" "$HOME" || :)"
+
+note "E16: an authority is of no use for another sandbox, and its leaves are short-lived"
+authority=/run/sandbox/ca.pem
+for name in one two; do
+	inside $name "cat $authority" >"$SCRATCH/$name/$name.pem"
+done
+cp "$SCRATCH/two/two.pem" "$SCRATCH/one/two.pem"
+openssl x509 -in "$SCRATCH/one/one.pem" -noout -subject >/dev/null || fail "no certificate in $authority"
+contains "one believes its own" "$(inside one "curl -sS --cacert one.pem https://nobody.test/")" '"error":"denied"'
+attempt "E16: one believes the other's" inside one "curl -sS --cacert two.pem https://nobody.test/"
+# forged for one's client by two's key
+leaf=$(inside one 'openssl s_client -connect nobody.test:443 -servername nobody.test </dev/null 2>/dev/null')
+contains "a leaf" "$leaf" "BEGIN CERTIFICATE"
+attempt "a leaf that is good for three days" openssl x509 -noout -checkend $((3 * 86400)) <<<"$leaf"
+attempt "E16: one's leaf by two's authority" openssl verify -CAfile "$SCRATCH/two/two.pem" <(openssl x509 <<<"$leaf")
+
+note "E8, E17: who speaks to the host's ports itself gains nothing"
+cat >"$SCRATCH/one/ask.py" <<-'EOP'
+	import socket, struct, sys
+	# kind, port, host; what the host's answer to it may be: denied, unreachable, or the end of the stream
+	for kind, port, host in ((1, 22, "127.0.0.1"), (1, 443, "nobody.test"), (1, 22, "nobody.test"), (1, 80, "169.254.169.254"), (9, 1, "x"), (1, 0, ""), (1, 25, "::1")):
+	    s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+	    s.settimeout(30)
+	    s.connect((2, 1025))
+	    name = host.encode()
+	    s.sendall(struct.pack("<BBHH", 1, kind, port, len(name)) + name)
+	    try:
+	        answer = s.recv(4)
+	    except ConnectionError:
+	        answer = b""
+	    # Where HTTP might still be spoken the stream is taken, to be answered in its terms.
+	    accepted = len(answer) == 4 and answer[1] == 1
+	    if accepted and port in (80, 443):
+	        s.sendall(b"GET / HTTP/1.1\r\nHost: " + name + b"\r\n\r\n")
+	        said = b""
+	        try:
+	            while b"denied" not in said and (piece := s.recv(4096)):
+	                said += piece
+	        except ConnectionError:
+	            pass
+	        accepted = b" 403 " not in said and said != b""
+	    print(kind, port, host, "LET THROUGH" if accepted else "refused")
+	for port in list(range(1, 64)) + [1023, 1026, 1027, 1028, 2049, 5000]:
+	    s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+	    s.settimeout(30)
+	    try:
+	        s.connect((2, port))
+	        print("port", port, "LET THROUGH")
+	    except OSError:
+	        pass
+	print("asked")
+EOP
+for user in sandbox root; do
+	seen=$(ctl exec one --user $user -- python3 /workspace/ask.py)
+	contains "it was asked" "$seen" asked
+	attempt "E8: as $user: $seen" grep -q 'LET THROUGH' <<<"$seen"
+done
+equal "both live" "running running" "$(data one state) $(data two state)"

@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# test: user=root limit=600 takes=150
+# As clients.sh: python's libraries, a WebSocket, gRPC, OpenSSL by a folder, java, go, cargo, a browser.
+. "$TREE/tests/lib/clients.bash"
+
+cat >"$folder/Fetch.java" <<-'EOJ'
+	import java.net.*;
+	import java.net.http.*;
+	public class Fetch {
+		public static void main(String[] words) throws Exception {
+			URI uri = URI.create(words[0]);
+			var response = HttpClient.newHttpClient().send(HttpRequest.newBuilder(uri).build(), HttpResponse.BodyHandlers.ofString());
+			System.out.println(response.version() + " " + response.statusCode() + " " + response.body());
+			var connection = (HttpURLConnection)uri.toURL().openConnection();
+			System.out.println("URLConnection " + new String(connection.getInputStream().readAllBytes()));
+		}
+	}
+EOJ
+cat >"$folder/chat.py" <<-'EOP'
+	import queue, sys
+	import grpc
+	channel = grpc.secure_channel(sys.argv[1], grpc.ssl_channel_credentials())
+	say = queue.Queue()
+	call = channel.stream_stream("/test.Echo/Chat")(iter(say.get, None), timeout=90, metadata=(("x-said", "by the client"),))
+	# The next one is said when the last one was answered: neither way is anything held back.
+	for word in (b"one", b"two", b"x" * 100000, b""):
+	    say.put(word)
+	    assert next(call) == word, word
+	say.put(None)
+	assert list(call) == []
+	print(call.code(), call.details())
+EOP
+cat >"$folder/web_socket.py" <<-'EOP'
+	import asyncio, sys
+	import websockets
+	async def talk():
+	    async with websockets.connect(sys.argv[1]) as socket:
+	        for word in ("one", "two"):
+	            await socket.send(word)
+	            print("answered", await socket.recv())
+	asyncio.run(talk())
+EOP
+begin --memory 1G
+
+note "python's own"
+! has_module requests || says "requests" "said by the api" 'python3 -c "import requests; print(requests.get(\"https://api.test/said\").text)"'
+! has_module httpx || says "httpx" "HTTP/2 said by the api" 'python3 -c "
+import httpx
+r = httpx.Client(http2=True).get(\"https://api.test/said\")
+print(r.http_version, r.text)"'
+! has_module websockets || says "a WebSocket" "answered two" 'python3 web_socket.py wss://api.test/chat'
+! has_module grpc || says "gRPC" "StatusCode.OK done" 'python3 chat.py grpc.test'
+
+note "OpenSSL's store of single files"
+says "CApath" "verify return code: 0 (ok)" 'openssl s_client -connect api.test:443 -servername api.test -CApath /etc/ssl/certs -verify_return_error </dev/null 2>&1 | tr V v'
+
+if has java; then
+	note "java"
+	says "HttpClient and URLConnection" $'HTTP_2 200 said by the api\n\nURLConnection said by the api' \
+		'java -XX:TieredStopAtLevel=1 Fetch.java https://api.test/said'
+fi
+if has go; then
+	note "go"
+	says "go mod download" "example.test/tiny v1.0.0" 'mkdir /tmp/go && cd /tmp/go && export GOPROXY=https://go.test GONOSUMDB=example.test GOFLAGS=-mod=mod &&
+		go mod init mine && go get example.test/tiny && go list -m all'
+fi
+if has cargo; then
+	note "cargo"
+	says "cargo fetch" "tiny v1.0.0" 'mkdir -p /tmp/cargo/src /tmp/cargo/.cargo && cd /tmp/cargo && echo "fn main() {}" >src/main.rs &&
+		printf "[package]\nname = \"mine\"\nversion = \"1.0.0\"\n[dependencies]\ntiny = \"1\"\n" >Cargo.toml &&
+		printf "[source.crates-io]\nreplace-with = \"mine\"\n[source.mine]\nregistry = \"https://git.test/index.git\"\n" >.cargo/config.toml && cargo fetch && cargo tree'
+fi
+if has chromium; then
+	note "chromium"
+	says "a page" "a page 42" 'timeout 200 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --dump-dom https://api.test/page.html 2>/tmp/chromium.log || { tail /tmp/chromium.log; exit 1; }'
+fi
