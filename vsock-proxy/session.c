@@ -791,6 +791,13 @@ static bool is_unheard(const struct session *s)
 	       (s->input_ended || guest_http_is_answering(s->http));
 }
 
+/* The guest is gone in the middle of what has to be whole before anything follows from it: what is missing never comes. */
+static bool is_cut_short(const struct session *s)
+{
+	return s->hung &&
+	       (s->stage == STAGE_HEAD || s->stage == STAGE_PEEK || s->stage == STAGE_HANDSHAKE);
+}
+
 static void pump(struct session *s)
 {
 	bool moved = true;
@@ -807,7 +814,7 @@ static void pump(struct session *s)
 			s->moved_ms = now_ms();
 	}
 	s->pumping = false;
-	if (s->dead || is_unheard(s)) {
+	if (s->dead || is_unheard(s) || (!moved && !s->again && is_cut_short(s))) {
 		free_session(s);
 		return;
 	}

@@ -4,6 +4,8 @@
 # network namespace of its own.
 . "$TREE/tests/lib/sandbox.bash"
 
+# The user's home is mounted outside, for the tests that come after.
+[ "${TESTBED:-}${OWN_NET:-}" != 1 ] || NO_CGROUP=1 "$TREE/tests/testbed/as-dev" true
 [ -n "${OWN_NET:-}" ] || OWN_NET=1 exec unshare -nm --propagation private bash "$0"
 
 # internet WORDS...: internet.py with these, its files in $SCRATCH/net. Whoever is started from now on asks its name server, and
