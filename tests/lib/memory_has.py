@@ -5,6 +5,7 @@ trace it."""
 import sys
 
 PIECE = 16 << 20
+MAPPING_MAX = 8 << 30  # what is larger is a sanitizer's shadow
 
 
 def memory_has(pid, texts):
@@ -16,6 +17,8 @@ def memory_has(pid, texts):
             if words[1][0] != "r" or words[-1] in ("[vvar]", "[vsyscall]"):
                 continue
             at, last = (int(x, 16) for x in words[0].split("-"))
+            if last - at > MAPPING_MAX:
+                continue
             tail = b""
             while at < last:
                 memory.seek(at)
