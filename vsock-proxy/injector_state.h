@@ -4,7 +4,7 @@
  * What one sandbox-injector knows, for the files that it is made of: injector.c (its sockets, policy and secret), job.c (one
  * request), relay.c (one opaque connection), unmask.c (the answer's body on its way through the mask).
  */
-#include "vsock-proxy/audit_sender.h"
+#include "vmm/supervisor/audit/audit_sender.h"
 #include "vsock-proxy/channel.h"
 #include "vsock-proxy/injector.h"
 #include "vsock-proxy/policy_digest.h"

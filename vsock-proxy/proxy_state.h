@@ -8,7 +8,7 @@
 #include "policy/limits.h"
 #include "policy/policy.h"
 #include "vmm/base/loop.h"
-#include "vsock-proxy/audit_sender.h"
+#include "vmm/supervisor/audit/audit_sender.h"
 #include "vsock-proxy/channel.h"
 #include "vsock-proxy/denial.h"
 #include "vsock-proxy/policy_digest.h"

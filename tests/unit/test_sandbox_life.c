@@ -742,6 +742,7 @@ static int move_house(char **argv)
 	copy_program("FAKE_LINK", "sandbox-link");
 	copy_program("FAKE_EGRESS", "sandbox-proxy");
 	copy_program("FAKE_EGRESS", "sandbox-injector");
+	copy_program("FAKE_EGRESS", "sandbox-audit");
 	copy_program("LIFE_AGENT", "sandbox-agent");
 	copy_program("SANDBOX_UNPACK", "sandbox-unpack");
 	setenv("LIFE_FOLDER", base, 1);

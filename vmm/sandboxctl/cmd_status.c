@@ -108,6 +108,17 @@ static void print_isolation(const struct document *status)
 	}
 }
 
+/* Whether the way out is open, and why not. */
+static void print_egress(const struct document *status)
+{
+	char state[64], why[STATUS_TEXT_MAX], text[STATUS_TEXT_MAX + 80];
+
+	document_show(status, "egress.state", state, sizeof(state));
+	document_show(status, "egress.why", why, sizeof(why));
+	snprintf(text, sizeof(text), "%s%s%s", state, why[0] ? ": " : "", why);
+	print_field("egress", text);
+}
+
 static int print_status(const struct document *status)
 {
 	char text[STATUS_TEXT_MAX];
@@ -117,6 +128,7 @@ static int print_status(const struct document *status)
 	print_shares(status);
 	print_linked_outside(status);
 	print_ports(status);
+	print_egress(status);
 	if (document_child(status, "supervisor_pid")) /* what has ended is isolated by nothing */
 		print_isolation(status);
 	return EXIT_OK;

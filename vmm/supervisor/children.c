@@ -27,12 +27,6 @@ void child_signal(struct child *c, int signal)
 		process_id_signal(&c->process->id, signal);
 }
 
-void children_signal(struct supervisor *s, int signal)
-{
-	for (struct child *c = s->children; c; c = c->next)
-		child_signal(c, signal);
-}
-
 bool children_any_alive(const struct supervisor *s)
 {
 	for (const struct child *c = s->children; c; c = c->next)

@@ -14,8 +14,6 @@ int child_watch(struct supervisor *s, struct child *c, struct jailed_child *proc
 void child_forget(struct child *c);
 bool child_is_alive(const struct child *c);
 void child_signal(struct child *c, int signal);
-/* To all of them. */
-void children_signal(struct supervisor *s, int signal);
 bool children_any_alive(const struct supervisor *s);
 /* The words for an end that nobody explained. */
 void child_explain_end(struct child *c, int status);

@@ -7,29 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
+#include "vmm/supervisor/audit_log.h"
 #include "vmm/supervisor/children.h"
-#include "vmm/supervisor/stop_phases.h"
+#include "vmm/supervisor/member.h"
 #include "vsock-proxy/egress_control.h"
-
-#define RESTART_FIRST_MS 100
-#define RESTART_MAX_MS	 10000
-#define RESTART_CALM_MS	 60000 /* without an end: the next one waits RESTART_FIRST_MS again */
-
-/* One process, and what becomes of it. */
-struct member {
-	struct egress *egress;
-	struct jailed_child process;
-	struct child child;
-	int control_fd;
-	uint64_t layers; /* in force, as it said itself; 0: not yet */
-	bool watched; /* child is in the supervisor's list */
-};
 
 struct injector {
 	struct member m;
@@ -46,77 +32,32 @@ struct egress {
 	struct injector *injectors;
 	unsigned int made; /* injectors */
 	struct loop_source *timer;
-	uint64_t wait_ms, ended_ms;
-	bool ending, stalled;
+	struct backoff backoff;
+	bool ending;
 };
-
-static void member_init(struct member *m, struct egress *egress, const char *name)
-{
-	*m = (struct member){ .egress = egress, .control_fd = -1 };
-	jailed_child_init(&m->process, name);
-}
-
-static void member_finish(struct member *m)
-{
-	if (m->watched)
-		child_forget(&m->child);
-	m->watched = false;
-	jailed_child_finish(&m->process);
-	close_keeping_errno(TAKE_FD(m->control_fd));
-}
-
-static bool member_alive(const struct member *m)
-{
-	return m->watched && child_is_alive(&m->child);
-}
-
-static struct member *member_of(struct child *c)
-{
-	return c->data;
-}
 
 /* Ends and replacements. */
 
 static void restart_soon(struct egress *egress)
 {
-	uint64_t now = clock_monotonic_ms();
-
-	if (now - egress->ended_ms > RESTART_CALM_MS)
-		egress->wait_ms = 0;
-	egress->ended_ms = now;
-	egress->wait_ms = egress->wait_ms ? MIN(egress->wait_ms * 2, (uint64_t)RESTART_MAX_MS)
-					  : RESTART_FIRST_MS;
-	loop_timer_set(egress->timer, egress->wait_ms);
+	loop_timer_set(egress->timer, backoff_next(&egress->backoff));
 }
 
-static void member_ended(struct child *c, int status)
+static void ended(struct child *c, int status)
 {
 	struct member *m = member_of(c);
-	struct egress *egress = m->egress;
+	struct egress *egress = m->owner;
 
-	if (egress->ending || c->supervisor->phase != PHASE_UP)
-		return;
-	if (!m->layers) {
-		child_explain_end(c, status);
-		stop_begin_fault(c->supervisor);
-		return;
-	}
-	log_warn("%s ended (%s %d): it is replaced", c->process->name,
-		WIFSIGNALED(status) ? "signal" : "exit code",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	restart_soon(egress);
+	if (!egress->ending && member_ended(m, status))
+		restart_soon(egress);
 }
 
-static void member_event(struct child *c, const struct event *e)
+static void take_event(struct child *c, const struct event *e)
 {
-	struct member *m = member_of(c);
-
 	switch (e->kind) {
 	case EVENT_PROXY_ISOLATED:
 	case EVENT_INJECTOR_ISOLATED:
-	case EVENT_AUDIT_ISOLATED:
-		if (!m->layers)
-			m->layers = e->value[0] & 0xffffff;
+		member_note_isolation(member_of(c), e);
 		break;
 	case EVENT_PROXY_POLICY:
 	case EVENT_INJECTOR_POLICY:
@@ -134,71 +75,32 @@ static void member_event(struct child *c, const struct event *e)
 	}
 }
 
-static const struct child_kind member_kind = { .event = member_event, .ended = member_ended };
+static const struct child_kind member_kind = { .event = take_event, .ended = ended };
 
 /* Starting them. */
 
-/* Begins a command with what every one of them gets. */
-static int begin_command(struct member *m, struct child_command *c, struct err *err)
+static struct child_place place_of(const struct egress *egress)
 {
-	struct supervisor *s = m->egress->supervisor;
-	int theirs = -1, r;
+	const struct boot_plan *plan = &egress->supervisor->plan;
 
-	close_keeping_errno(TAKE_FD(m->control_fd));
-	r = socket_pair(SOCK_SEQPACKET, &m->control_fd, &theirs, err);
-	if (r < 0)
-		return r;
-	child_command_add(c, "%s", m->process.name);
-	child_command_add(c, "--name");
-	child_command_add(c, "%s", s->record.spec.name);
-	child_command_add_fd(c, "--lifeline-fd", s->processes.lifeline_end_fd);
-	child_command_add_fd(c, "--lock-fd", s->lock_fd);
-	child_command_add_fd(c, "--control-fd", theirs);
-	return theirs;
-}
-
-/* theirs: what begin_command() gave; closed. */
-static int spawn_member(struct member *m, struct child_command *c, int theirs, const char *log_name,
-	struct err *err)
-{
-	struct supervisor *s = m->egress->supervisor;
-	struct child_place place = { s->plan.owner.uid, s->plan.owner.gid, s->plan.cgroup };
-	int r = jailed_child_spawn(&m->process, c, &place, err), watched;
-
-	close_keeping_errno(theirs);
-	if (m->process.id.pid <= 0)
-		return r;
-	m->child = (struct child){ .data = m };
-	watched =
-		child_watch(s, &m->child, &m->process, &member_kind, log_name, r == 0 ? err : NULL);
-	m->watched = true;
-	return r < 0 ? r : watched;
-}
-
-static void clear_member(struct member *m)
-{
-	struct egress *egress = m->egress;
-	const char *name = m->process.name;
-
-	member_finish(m);
-	member_init(m, egress, name);
+	return (struct child_place){ plan->owner.uid, plan->owner.gid, plan->cgroup };
 }
 
 static int spawn_proxy(struct egress *egress, struct err *err)
 {
-	struct member *m = &egress->proxy;
+	struct child_place place = place_of(egress);
 	struct child_command c = {};
-	int theirs;
+	int theirs = member_begin(&egress->proxy, &c, err);
 
-	clear_member(m);
-	theirs = begin_command(m, &c, err);
 	if (theirs < 0)
 		return theirs;
 	child_command_add_fd(&c, "--streams-fd", egress->plan.streams_fd);
 	child_command_add_fd(&c, "--policy-fd", egress->plan.policy.bundle_fd);
 	child_command_add_fd(&c, "--ca-fd", egress->plan.ca_fd);
 	child_command_add_fd(&c, "--counters-fd", egress->plan.counters_fd);
-	return spawn_member(m, &c, theirs, "proxy.log", err);
+	child_command_add_fd(
+		&c, "--audit-fd", audit_log_fd(egress->supervisor->audit, AUDIT_LOG_PROXY));
+	return member_spawn(&egress->proxy, &c, theirs, &place, &member_kind, "proxy.log", err);
 }
 
 /* Its channel's other end goes to the proxy. */
@@ -215,29 +117,30 @@ static int hand_channel(struct egress *egress, const struct injector *i, int fd,
 static int spawn_injector(struct egress *egress, struct injector *i, struct err *err)
 {
 	_cleanup_close_ int ours = -1, channel = -1;
-	struct member *m = &i->m;
+	struct child_place place = place_of(egress);
 	struct child_command c = {};
 	char log_name[32] = "injector.log";
 	int theirs, r;
 
 	if (i->number)
 		snprintf(log_name, sizeof(log_name), "injector-%u.log", i->number);
-	clear_member(m);
 	r = socket_pair(SOCK_STREAM, &ours, &channel, err);
 	if (r < 0)
 		return r;
-	theirs = begin_command(m, &c, err);
+	theirs = member_begin(&i->m, &c, err);
 	if (theirs < 0)
 		return theirs;
 	child_command_add_fd(&c, "--channel-fd", channel);
 	child_command_add_fd(&c, "--policy-fd", egress->plan.policy.bundle_fd);
+	child_command_add_fd(
+		&c, "--audit-fd", audit_log_fd(egress->supervisor->audit, AUDIT_LOG_INJECTORS));
 	if (*i->binding.id) {
 		child_command_add(&c, "--binding");
 		child_command_add(&c, "%s", i->binding.id);
 		child_command_add(&c, "--secret-name");
 		child_command_add(&c, "%s", i->binding.secret);
 	}
-	r = spawn_member(m, &c, theirs, log_name, err);
+	r = member_spawn(&i->m, &c, theirs, &place, &member_kind, log_name, err);
 	return r < 0 ? r : hand_channel(egress, i, ours, err);
 }
 
@@ -307,7 +210,7 @@ static int add_injector(
 
 	if (!i)
 		return err_set(err, -ENOMEM, "egress: no memory");
-	member_init(&i->m, egress, "sandbox-injector");
+	member_init(&i->m, egress->supervisor, egress, "sandbox-injector");
 	i->binding = *binding;
 	i->number = egress->made++;
 	i->next = egress->injectors;
@@ -414,7 +317,7 @@ int egress_create(struct supervisor *s, struct egress **ret, struct err *err)
 	*ret = egress;
 	egress->supervisor = s;
 	egress_plan_init(&egress->plan);
-	member_init(&egress->proxy, egress, "sandbox-proxy");
+	member_init(&egress->proxy, s, egress, "sandbox-proxy");
 	r = egress_plan_prepare(&s->record.spec, &s->paths, &egress->plan, err);
 	if (r == 0)
 		r = refuse_bindings(&egress->plan.policy, err);
@@ -466,14 +369,14 @@ void egress_end(struct egress *egress)
 
 const char *egress_state_word(const struct egress *egress)
 {
-	if (egress->stalled)
+	if (audit_log_error(egress->supervisor->audit))
 		return "stalled";
 	return member_alive(&egress->proxy) && any_injector_alive(egress) ? "up" : "restarting";
 }
 
 uint64_t egress_layers(const struct egress *egress)
 {
-	uint64_t layers = egress->proxy.layers;
+	uint64_t layers = egress->proxy.layers & audit_log_layers(egress->supervisor->audit);
 
 	for (const struct injector *i = egress->injectors; i; i = i->next)
 		if (member_alive(&i->m))

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The processes of a sandbox's way out: sandbox-audit, sandbox-proxy, and an injector for each credential that its policy
- * binds, and one without any (`open`). Theory of operation:
+ * The processes of a sandbox's way out: sandbox-proxy, and an injector for each credential that its policy binds, and one
+ * without any (`open`). Theory of operation:
  *
  *   plan      egress_plan.h, before anything runs
- *   start     the writer of the audit log first, for without it nothing passes; then the proxy, then the injectors, each
+ *   start     after the audit log's writer, for without it nothing passes (audit_log.h): the proxy, then the injectors, each
  *             with a channel of its own to the proxy
- *   a killed  process is replaced: an injector by one with a new channel, a proxy with all its injectors, the writer alone. What
- *             ends before it was ever closed in (EVENT_*_ISOLATED) ends the sandbox, with its words: it would fail again
+ *   a killed  process is replaced (member.h): an injector by one with a new channel, a proxy with all its injectors
  *   reload    a new policy goes to the injectors first, then to the proxy; a binding that is gone takes its injector along
- *   end       after the machine: proxy and injectors, then the writer, which has the last word
+ *   end       after the machine: proxy and injectors, before the writer
  *
- * Replacements wait longer each time, up to RESTART_MAX_MS; streams that come in between wait in their socket.
+ * Replacements wait longer each time; streams that come in between wait in their socket.
  */
 #include "vmm/base/event.h"
 #include "vmm/supervisor/egress_plan.h"

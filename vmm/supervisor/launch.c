@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/supervisor/audit_log.h"
 #include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/children.h"
 #include "vmm/supervisor/starter.h"
@@ -61,7 +62,11 @@ int launch_prepare(struct supervisor *s, const char **ret_stage, struct err *err
 		return r;
 	note_plan(s);
 	*ret_stage = "limits";
-	return make_cgroup(s, err);
+	r = make_cgroup(s, err);
+	if (r < 0)
+		return r;
+	*ret_stage = "audit";
+	return audit_log_create(s, &s->audit, err);
 }
 
 static void remember_processes(void *data)
@@ -81,6 +86,8 @@ int launch_spawn(struct supervisor *s, const char **ret_stage, struct err *err)
 	starter_tell_stage(s, "boot", "booting");
 	s->spawned = true;
 	r = backend_make_lifeline(&s->processes, err);
+	if (r == 0)
+		r = audit_log_start(s->audit, err);
 	if (r == 0)
 		r = egress_start(s->egress, err);
 	if (r == 0)

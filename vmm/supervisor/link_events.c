@@ -2,11 +2,15 @@
 #include "vmm/supervisor/link_events.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
+#include "guest-agent/protocol/messages.h"
 #include "guest-agent/protocol/stream.h"
+#include "vmm/base/array.h"
 #include "vmm/link/control.h"
+#include "vmm/supervisor/audit_log.h"
 #include "vmm/supervisor/children.h"
 #include "vmm/supervisor/main_command.h"
 #include "vmm/supervisor/starter.h"
@@ -91,6 +95,21 @@ static void take_health(struct supervisor *s, const struct event *e)
 		tell_time(s, false);
 }
 
+static const char *guest_word(uint64_t kind)
+{
+	static const char *const words[] = {
+		[PROTOCOL_AUDIT_OOM_KILL] = "oom-kill",
+		[PROTOCOL_AUDIT_OPERATION_STARTED] = "operation-started",
+		[PROTOCOL_AUDIT_OPERATION_ENDED] = "operation-ended",
+		[PROTOCOL_AUDIT_OPERATION_REFUSED] = "operation-refused",
+		[PROTOCOL_AUDIT_TIME_SET] = "time-set",
+		[PROTOCOL_AUDIT_SHUTDOWN] = "shutdown",
+		[PROTOCOL_AUDIT_ROOT_EXEC] = "root-exec",
+	};
+
+	return kind < ARRAY_SIZE(words) && words[kind] ? words[kind] : "unknown";
+}
+
 /* The guest's word, passed on as such. */
 static void push_audit(struct supervisor *s, const struct event *e)
 {
@@ -102,6 +121,9 @@ static void push_audit(struct supervisor *s, const struct event *e)
 	json_object_set_new(event, "kind", json_integer((json_int_t)(e->value[0] & INT64_MAX)));
 	json_object_set_new(event, "values", values);
 	supervisor_push(s, event);
+	audit_log_guest(s->audit, guest_word(e->value[0]),
+		"%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, e->value[1],
+		e->value[2], e->value[3], e->value[4], e->value[5]);
 }
 
 void link_event_take(struct supervisor *s, const struct event *e)
@@ -125,6 +147,8 @@ void link_event_take(struct supervisor *s, const struct event *e)
 			break; /* as it was asked to */
 		s->live.agent_lost = true;
 		supervisor_push(s, supervisor_event_json("agent-lost"));
+		audit_log_host(s->audit, AUDIT_AGENT, AUDIT_DECISION_NONE, "lost",
+			"the guest's agent does not answer");
 		break;
 	case EVENT_SESSION_ENDED:
 		main_command_ended(s, e);

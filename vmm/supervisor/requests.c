@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/supervisor/audit_log.h"
 #include "vmm/supervisor/main_command.h"
 #include "vmm/supervisor/operations.h"
 #include "vmm/supervisor/stop_phases.h"
@@ -47,6 +48,20 @@ static int check_guest(
 	return 0;
 }
 
+/* Which program as whom; never its arguments, for they may hold what nobody else is to read. */
+static void audit_operation(struct supervisor *s, const struct control_request *request)
+{
+	const char *user = request->user && *request->user ? request->user : "the default user";
+	const char *what = request->argv && request->argv[0] ? request->argv[0] : request->path;
+	const char *op = control_op_name(request->op);
+
+	if (request->port)
+		audit_log_host(s->audit, AUDIT_EXEC, AUDIT_ALLOWED, op, "port %u", request->port);
+	else
+		audit_log_host(s->audit, AUDIT_EXEC, AUDIT_ALLOWED, op, "%s, as %s",
+			what && *what ? what : "a shell", user);
+}
+
 static void request_guest(
 	struct supervisor *s, struct control_client *client, const struct control_request *request)
 {
@@ -60,6 +75,7 @@ static void request_guest(
 		control_client_fail(client, &err, control_op_name(request->op));
 		return;
 	}
+	audit_operation(s, request);
 	if (request->op == CONTROL_ATTACH)
 		main_command_attached(s);
 	control_client_answer(client, NULL, fd);
@@ -73,6 +89,8 @@ static void request_reload(struct supervisor *s, struct control_client *client)
 			: err_set(&err, -ESHUTDOWN, "sandbox %s: it has no egress, or is ending",
 				  s->record.spec.name);
 
+	audit_log_host(s->audit, AUDIT_LIFECYCLE, r < 0 ? AUDIT_DENIED : AUDIT_ALLOWED,
+		"policy-reload", "%s", r < 0 ? err.text : egress_plan_of(s->egress)->policy.digest);
 	if (r < 0)
 		control_client_fail(client, &err, "policy");
 	else

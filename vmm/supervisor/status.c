@@ -232,8 +232,11 @@ static json_t *egress(const struct status_live *live)
 {
 	if (!live || !live->egress_state)
 		return json_null();
-	return json_pack("{s:s, s:s, s:o}", "state", live->egress_state, "policy",
-		live->policy_digest, "in_force", layer_names(live->egress_layers));
+	return json_pack("{s:s, s:o, s:s, s:o}", "state", live->egress_state, "why",
+		live->audit_error ? json_sprintf("the audit log cannot be written: %s",
+					    strerror(live->audit_error))
+				  : json_null(),
+		"policy", live->policy_digest, "in_force", layer_names(live->egress_layers));
 }
 
 json_t *status_data(const struct record *record, const struct status_live *live, bool alive)

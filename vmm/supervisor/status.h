@@ -29,6 +29,7 @@ struct status_live {
 		size_t file_count;
 	} refused[1 + SPEC_SHARES_MAX];
 	const char *egress_state; /* a word of egress.h; NULL: there is none */
+	int audit_error; /* errno: the audit log cannot be written, so nothing passes; 0 */
 	const char *policy_digest;
 	uint64_t egress_layers; /* in force in all of its processes */
 	bool session_running;

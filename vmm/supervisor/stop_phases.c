@@ -12,6 +12,7 @@
 #include "vmm/base/array.h"
 #include "vmm/base/log.h"
 #include "vmm/link/control.h"
+#include "vmm/supervisor/audit_log.h"
 #include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/children.h"
 #include "vmm/supervisor/starter.h"
@@ -111,6 +112,7 @@ void stop_finish_if_gone(struct supervisor *s)
 	struct process_stat members[16];
 	int left;
 
+	audit_log_end(s->audit);
 	if (children_any_alive(s) && s->phase != PHASE_GIVE_UP)
 		return;
 	left = clear_group(s->record.cgroup, members, ARRAY_SIZE(members));
@@ -129,6 +131,18 @@ static void enter_phase(struct supervisor *s, enum phase phase, uint64_t wait_ms
 	loop_timer_set(s->stop_timer, MAX(wait_ms, (uint64_t)1));
 }
 
+/* The audit log's writer is left until GIVE_UP to sign what it has. */
+static void kill_all(struct supervisor *s)
+{
+	const struct child *writer = audit_log_writer(s->audit);
+
+	if (!writer)
+		cgroup_kill(s->record.cgroup);
+	for (struct child *c = s->children; c; c = c->next)
+		if (c != writer)
+			child_signal(c, SIGKILL);
+}
+
 static void next_phase(void *data)
 {
 	struct supervisor *s = data;
@@ -145,8 +159,7 @@ static void next_phase(void *data)
 		break;
 	case PHASE_TERM:
 		enter_phase(s, PHASE_KILL, KILL_WAIT_MS);
-		cgroup_kill(s->record.cgroup);
-		children_signal(s, SIGKILL);
+		kill_all(s);
 		break;
 	case PHASE_KILL:
 	case PHASE_GIVE_UP:

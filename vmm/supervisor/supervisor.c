@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/supervisor/audit_log.h"
 #include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/children.h"
 #include "vmm/supervisor/claim.h"
@@ -167,6 +168,7 @@ static void finish(struct supervisor *s)
 	remove_runtime(s);
 	control_server_destroy(s->control);
 	egress_destroy(s->egress);
+	audit_log_destroy(s->audit);
 	boot_plan_finish(&s->plan);
 	backend_processes_finish(&s->processes);
 	loop_remove(TAKE_PTR(s->progress_source));

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "vmm/base/log.h"
+#include "vmm/supervisor/audit_log.h"
 
 void supervisor_save(struct supervisor *s)
 {
@@ -20,6 +21,7 @@ json_t *supervisor_status(struct supervisor *s)
 	s->live.heartbeat_age_ms = s->heard_ms ? clock_monotonic_ms() - s->heard_ms : 0;
 	if (s->egress) {
 		s->live.egress_state = egress_state_word(s->egress);
+		s->live.audit_error = audit_log_error(s->audit);
 		s->live.policy_digest = egress_plan_of(s->egress)->policy.digest;
 		s->live.egress_layers = egress_layers(s->egress);
 	}
@@ -64,6 +66,7 @@ bool supervisor_change(struct supervisor *s, enum lifecycle_event event)
 	s->record.state = next;
 	supervisor_save(s);
 	push_state(s);
+	audit_log_state(s->audit);
 	return true;
 }
 

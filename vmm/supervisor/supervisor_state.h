@@ -62,6 +62,7 @@ struct supervisor {
 	struct backend_processes processes;
 	struct child vmm, link;
 	struct child *children; /* all that are watched */
+	struct audit_log *audit; /* NULL: not yet */
 	struct egress *egress; /* NULL: the guest is cut off */
 	struct loop *loop;
 	struct loop_source *signal_source, *progress_source, *ready_timer, *timeout_timer,

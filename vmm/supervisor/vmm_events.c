@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/supervisor/vmm_events.h"
 
+#include <inttypes.h>
+
 #include "vmm/base/array.h"
+#include "vmm/supervisor/audit_log.h"
 
 /* S4 */
 static void note_refusal(struct supervisor *s, const struct event *e)
@@ -12,6 +15,9 @@ static void note_refusal(struct supervisor *s, const struct event *e)
 	if (share < s->workspace_share || share - s->workspace_share >= ARRAY_SIZE(s->live.refused))
 		return;
 	refused = &s->live.refused[share - s->workspace_share];
+	audit_log_host(s->audit, AUDIT_SHARE_REFUSED, AUDIT_DENIED, "S4",
+		"share %" PRIu64 ", device %" PRIu64 ", inode %" PRIu64, share, e->value[2],
+		e->value[3]);
 	refused->count = MAX(refused->count, e->value[1] & INT64_MAX);
 	if (!e->value[3] || refused->file_count == STATUS_REFUSED_MAX)
 		return;
@@ -40,6 +46,8 @@ void vmm_event_take(struct supervisor *s, const struct event *e)
 		s->end = (enum machine_end)e->value[0];
 		break;
 	case EVENT_VMM_DEVICE_FAULT:
+		audit_log_host(s->audit, AUDIT_DEVICE_FAULT, AUDIT_DENIED, "device-fault",
+			"device %" PRIu64 ", %" PRIu64 " so far", e->value[0], e->value[1]);
 		s->live.device_faults = MAX(s->live.device_faults, e->value[1] & INT64_MAX);
 		break;
 	case EVENT_VMM_SHARE_REFUSED:

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char others[] = "denials of several kinds, counted together";
+static const char others[] = "of several kinds, counted together";
 
 struct place {
 	bool used;
@@ -105,7 +105,7 @@ bool fold_take(struct fold *fold, enum audit_source source, const struct audit_e
 {
 	struct place *p;
 
-	if (event->decision != AUDIT_DENIED)
+	if (event->decision != AUDIT_DENIED && source != AUDIT_FROM_GUEST)
 		return false;
 	for (size_t i = 0; i < FOLD_PLACES_MAX; i++) {
 		p = &fold->places[i];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Repeated denials become counted records (H7), so that no guest rolls evidence out of the log by asking over and over: the first
- * of a kind is recorded at once, what follows is counted, and a count is recorded every FOLD_INTERVAL_MS while there is any. Of
- * a kind are denials of one source with one rule, method and host. What finds no free place is counted with the others of
+ * Repeated denials, and all that a guest says of itself, become counted records (H7), so that no guest rolls evidence out of the
+ * log by doing the same over and over: the first of a kind is recorded at once, what follows is counted, and a count is recorded every FOLD_INTERVAL_MS while there is any. Of
+ * a kind are those of one source with one rule, method and host. What finds no free place is counted with the others of
  * its source. Nothing is dropped: a place is given up when its count was recorded.
  * No clock: the caller says what time it is.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vsock-proxy/audit_sender.h"
+#include "vmm/supervisor/audit/audit_sender.h"
 
 #include <errno.h>
 #include <stdlib.h>
