@@ -44,8 +44,8 @@ static void writer_event(struct child *c, const struct event *e)
 		break;
 	case EVENT_AUDIT_STALLED:
 		log->error = e->value[0] > 0 && e->value[0] < 4096 ? (int)e->value[0] : EIO;
-		log_error("the audit log cannot be written (%s): egress stops",
-			strerror(log->error));
+		log_error(
+			"the audit log cannot be written (%s): egress stops", strerror(log->error));
 		break;
 	case EVENT_AUDIT_RESUMED:
 		log->error = 0;
@@ -155,8 +155,7 @@ int audit_log_start(struct audit_log *log, struct err *err)
 	int r = loop_add_timer(loop, restart, log, &log->timer);
 
 	if (r == 0)
-		r = audit_sender_create(
-			loop, log->sender_fds[AUDIT_LOG_SUPERVISOR], &log->host);
+		r = audit_sender_create(loop, log->sender_fds[AUDIT_LOG_SUPERVISOR], &log->host);
 	if (r == 0)
 		r = audit_sender_create(loop, log->sender_fds[AUDIT_LOG_GUEST], &log->guest);
 	if (r < 0)
@@ -230,8 +229,7 @@ void audit_log_state(struct audit_log *log)
 
 	if (log)
 		audit_log_host(log, AUDIT_LIFECYCLE, AUDIT_DECISION_NONE, "", "%s%s%s",
-			lifecycle_name(record->state), *record->reason ? ": " : "",
-			record->reason);
+			lifecycle_name(record->state), *record->reason ? ": " : "", record->reason);
 }
 
 const struct child *audit_log_writer(const struct audit_log *log)
