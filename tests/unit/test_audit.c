@@ -135,7 +135,7 @@ static void test_golden_line(void **state)
 	static const char expected[] =
 		"{\"schema_version\":1,\"sequence\":7,\"prev\":"
 		"\"0000000000000000000000000000000000000000000000000000000000000000\""
-		",\"event_id\":\"7\",\"sandbox\":\"api\",\"instance\":\"i-1\",\"source\":\"guest\""
+		",\"event_id\":\"api/7\",\"sandbox\":\"api\",\"instance\":\"i-1\",\"source\":\"guest\""
 		",\"time\":\"1970-01-01T00:00:01.000000001Z\",\"kind\":\"egress\",\"tier\":\"builder\""
 		",\"decision\":\"denied\",\"rule\":\"r\",\"method\":\"GET\",\"path\":\"/a\",\"status\":403"
 		",\"sent_bytes\":3,\"received_bytes\":4,\"duration_us\":5,\"count\":2}\n";

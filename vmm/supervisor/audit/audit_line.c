@@ -178,10 +178,13 @@ static void put_origin(struct line *line, uint64_t sequence, const struct audit_
 {
 	size_t instance = strnlen(origin->instance, AUDIT_NAME_MAX + 1);
 	size_t sandbox = strnlen(origin->sandbox, AUDIT_NAME_MAX + 1);
+	char id[AUDIT_NAME_MAX + 32];
+	int n;
 
 	if (instance > AUDIT_NAME_MAX || sandbox > AUDIT_NAME_MAX)
 		line->failed = true;
-	put(line, ",\"event_id\":\"%" PRIu64 "\"", sequence);
+	n = snprintf(id, sizeof(id), "%.*s/%" PRIu64, (int)sandbox, origin->sandbox, sequence);
+	put_text(line, "event_id", id, (size_t)n);
 	put_text(line, "sandbox", origin->sandbox, sandbox);
 	put_text(line, "instance", origin->instance, instance);
 	put(line, ",\"source\":\"%s\"", origin->source == AUDIT_FROM_HOST ? "host" : "guest");
