@@ -736,7 +736,7 @@ static void test_what_errors_say(void **state)
 		{ "$ctl star", "sandboxctl: unknown verb 'star'\n  did you mean: sandboxctl start?",
 			2 },
 		{ "$ctl help star", "unknown verb 'star'", 2 },
-		{ "$ctl top", "sandboxctl: top is not available yet", 2 },
+		{ "$ctl stats", "sandboxctl: stats is not available yet", 2 },
 		{ "$ctl --color sometimes ls", "--color is auto, always or never", 2 },
 		{ "$ctl --color", "--color is auto, always or never", 2 },
 		{ "$ctl --json ls", "options go after the verb: sandboxctl ls --json", 2 },

@@ -7,6 +7,7 @@
 #include "policy/policy.h"
 #include "policy/url.h"
 #include "vmm/base/array.h"
+#include "vmm/sandboxctl/audit_view.h"
 #include "vmm/sandboxctl/client_files.h"
 #include "vmm/sandboxctl/policy_file.h"
 #include "vmm/sandboxctl/project.h"
@@ -28,6 +29,7 @@ static const struct option_def options[] = {
 	{ "preset", 0, "NAME", "init: builder (default), offline, or audit-all" },
 	{ "from-audit", 0, "NAME", "init: rules for what a sandbox was seen to reach",
 		.later = "the audit log" },
+	OPTIONS_AUDIT_VIEW,
 	OPTION_JSON,
 	OPTIONS_COMMON,
 };
@@ -504,10 +506,30 @@ static int init(const struct invocation *in)
 	return reload_all(in, &paths);
 }
 
+/* log */
+
+static int show_log(struct invocation *in)
+{
+	const char *word = in->options.word_count > 1 ? in->options.words[1] : NULL;
+	struct audit_target target;
+	struct audit_view view;
+	int code = audit_target_find(in, word, &target);
+
+	if (!code)
+		code = audit_view_options(in, 0, &view);
+	view.egress_only = true;
+	if (!code)
+		code = audit_view_show(in, &target, &view);
+	audit_target_finish(&target);
+	return code;
+}
+
 static int run(struct invocation *in)
 {
 	const char *verb = in->options.words[0];
 
+	if (!strcmp(verb, "log"))
+		return show_log(in);
 	if (!strcmp(verb, "check"))
 		return check(in);
 	if (!strcmp(verb, "ls"))
@@ -520,13 +542,13 @@ static int run(struct invocation *in)
 		return explain(in);
 	if (!strcmp(verb, "init"))
 		return init(in);
-	return usage(in, "policy allow, deny, ls, check, explain or init");
+	return usage(in, "policy allow, deny, ls, check, explain, log or init");
 }
 
 const struct command command_policy = {
 	.name = "policy",
 	.words_help =
-		"allow HOST[:PORT] | deny HOST | ls [NAME] | check [NAME] [METHOD] URL | explain [NAME] HOST | init",
+		"allow HOST[:PORT] | deny HOST | ls [NAME] | check [NAME] [METHOD] URL | explain [NAME] HOST | log [NAME] | init",
 	.summary = "What a sandbox may reach: show it, try it, change it",
 	.details =
 		"check asks the function that the proxy asks, and ends with 1 where it denies. allow and deny change your own policy, or with\n"

@@ -83,4 +83,5 @@ extern const struct command command_start, command_run, command_stop, command_re
 	command_ls, command_status, command_wait, command_inspect, command_exec, command_shell,
 	command_attach, command_ssh, command_ssh_config, command_ssh_proxy, command_cp,
 	command_logs, command_console, command_ports, command_doctor, command_prune,
-	command_version, command_completion, command_names, command_policy;
+	command_version, command_completion, command_names, command_policy, command_audit,
+	command_events, command_top;

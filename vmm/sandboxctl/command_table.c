@@ -21,6 +21,9 @@ const struct command *const command_table[] = {
 	&command_cp,
 	&command_logs,
 	&command_console,
+	&command_top,
+	&command_events,
+	&command_audit,
 	&command_ports,
 	&command_policy,
 	&command_doctor,
@@ -32,8 +35,8 @@ const struct command *const command_table[] = {
 	NULL,
 };
 
-const char *const command_later[] = { "top", "stats", "events", "image", "snapshot", "secret",
-	"request", "audit", "diff", "apply", "sync", "config", NULL };
+const char *const command_later[] = { "stats", "image", "snapshot", "secret", "request", "diff",
+	"apply", "sync", "config", NULL };
 
 const struct command *command_find(const char *name)
 {

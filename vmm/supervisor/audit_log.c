@@ -20,6 +20,8 @@
 #include "vmm/supervisor/member.h"
 
 #define DETAIL_MAX 512
+#define SOCKET_BYTES                                                                               \
+	16384 /* the kernel doubles it: a few dozen records, the others wait at their sender, who knows then */
 
 struct audit_log {
 	struct supervisor *supervisor;
@@ -114,6 +116,17 @@ static void restart(void *data)
 	log->error = 0;
 }
 
+static int make_socket(struct audit_log *log, size_t sender, struct err *err)
+{
+	const int size = SOCKET_BYTES;
+	int *fd = &log->sender_fds[sender];
+	int r = socket_pair(SOCK_SEQPACKET, fd, &log->writer_fds[sender], err);
+
+	if (r == 0 && setsockopt(*fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
+		r = err_set(err, -errno, "audit: %m");
+	return r;
+}
+
 int audit_log_create(struct supervisor *s, struct audit_log **ret, struct err *err)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
@@ -129,7 +142,7 @@ int audit_log_create(struct supervisor *s, struct audit_log **ret, struct err *e
 		log->sender_fds[i] = log->writer_fds[i] = -1;
 	r = audit_open(&s->paths, s->record.spec.name, &log->key_fd, log->folder, err);
 	for (size_t i = 0; r == 0 && i < AUDIT_LOG_SENDERS; i++)
-		r = socket_pair(SOCK_SEQPACKET, &log->sender_fds[i], &log->writer_fds[i], err);
+		r = make_socket(log, i, err);
 	return r;
 }
 

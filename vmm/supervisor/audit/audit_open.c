@@ -15,8 +15,7 @@
 #include "vmm/base/parse.h"
 #include "vmm/supervisor/audit/key.h"
 
-#define KEY_FILE    "key"
-#define PUBLIC_FILE "key.pub"
+#define KEY_FILE "key"
 
 int audit_folder_path(
 	const struct paths *paths, const char *name, char ret[static PATH_MAX], struct err *err)
@@ -36,7 +35,7 @@ static int write_key(int dir_fd, const struct audit_key *key)
 	int n = audit_key_write_public(key, pem), r = n;
 
 	if (n > 0)
-		r = fdio_write_file_atomic(dir_fd, PUBLIC_FILE, pem, (size_t)n, 0644);
+		r = fdio_write_file_atomic(dir_fd, AUDIT_PUBLIC_KEY_FILE, pem, (size_t)n, 0644);
 	if (r < 0)
 		return r;
 	n = audit_key_write_private(key, pem);

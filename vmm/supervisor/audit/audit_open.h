@@ -10,6 +10,8 @@
 #include "vmm/base/err.h"
 #include "vmm/supervisor/paths.h"
 
+#define AUDIT_PUBLIC_KEY_FILE "key.pub"
+
 /* Makes what is missing. *ret_key_fd is the caller's. */
 int audit_open(const struct paths *paths, const char *name, int *ret_key_fd,
 	char ret_folder[static PATH_MAX], struct err *err);

@@ -10,6 +10,7 @@
 
 struct waiting {
 	struct waiting *next;
+	uint64_t since_ms;
 	size_t len;
 	uint8_t bytes[];
 };
@@ -95,7 +96,10 @@ void audit_sender_destroy(struct audit_sender *s)
 
 bool audit_sender_ready(const struct audit_sender *s)
 {
-	return s->fd < 0 || (!s->gone && !s->first);
+	if (s->fd < 0 || (!s->gone && !s->first))
+		return true;
+	return !s->gone && s->count < AUDIT_SENDER_READY_MAX &&
+	       clock_monotonic_ms() - s->first->since_ms < AUDIT_SENDER_WAIT_MS;
 }
 
 static int keep(struct audit_sender *s, const uint8_t *bytes, size_t len)
@@ -107,6 +111,7 @@ static int keep(struct audit_sender *s, const uint8_t *bytes, size_t len)
 		return -ENOBUFS;
 	}
 	w->next = NULL;
+	w->since_ms = clock_monotonic_ms();
 	w->len = len;
 	memcpy(w->bytes, bytes, len);
 	*s->last = w;

@@ -2,9 +2,10 @@
 #pragma once
 /*
  * Events on their way to the audit log's writer (H7), over an inherited SOCK_SEQPACKET, without ever blocking. What the
- * writer does not take at once waits here; while anything waits, or once the writer is gone, audit_sender_ready() is false:
- * no audit, no egress. Nothing is ever dropped while the queue has room, and whoever asks ready() first never finds it full by its own
- * doing: AUDIT_SENDER_MAX is more than what is under way at once.
+ * writer does not take at once waits here. A writer that syncs its disk is waited for; one that stands still is not:
+ * audit_sender_ready() is false once an event waits longer than AUDIT_SENDER_WAIT_MS or AUDIT_SENDER_READY_MAX of them wait, or
+ * the writer is gone: no audit, no egress. Nothing is ever dropped while the queue has room, and whoever asks ready() first never
+ * finds it full by its own doing: AUDIT_SENDER_MAX leaves room for what is under way at once.
  *
  * Threads: the loop's.
  */
@@ -14,7 +15,9 @@
 #include "vmm/base/loop.h"
 #include "vmm/supervisor/audit/audit_event.h"
 
-#define AUDIT_SENDER_MAX 4096 /* events that wait; as many streams as there can be, and some */
+#define AUDIT_SENDER_MAX       5120 /* events that wait; as many streams as there can be, and some */
+#define AUDIT_SENDER_READY_MAX 1024
+#define AUDIT_SENDER_WAIT_MS   2000
 
 struct audit_sender;
 
