@@ -107,6 +107,12 @@ ctl stop logged >/dev/null
 wait $other || fail "events -f does not end with its sandbox"
 contains "followed to the end" "$(cat "$SCRATCH/followed")" "ended: "
 
+note "policy init --from-audit"
+ctl policy init --from-audit logged
+equal "what was reached" "api.test 443 GET" "$(jq -r '.rules[] | select(.id == "learnt-1") | "\(.host) \(.port) \(.methods | join(" "))"' "$XDG_CONFIG_HOME/sandboxctl/policy.json")"
+ctl policy init --from-audit logged
+equal "once" 2 "$(jq '.rules | length' "$XDG_CONFIG_HOME/sandboxctl/policy.json")"
+
 note "no name of another's log"
 status_of 3 ctl audit tail no-such-name
 status_of 2 ctl audit tail ../logged

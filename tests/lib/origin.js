@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An upstream for egress_rig.py: HTTP/2 and HTTP/1.1 over TLS on 443, HTTP/1.1 on 80. Usage: origin.js ADDRESS CERTIFICATE KEY
-// Says what it was asked; /v1/echo?as=CODING says the credential it got in every way it can.
+// Says what it was asked, and by a hash which credential it got, for that is masked on its way back; /v1/echo?as=CODING says the credential it got in every way it can.
 'use strict';
 const http2 = require('http2'), http = require('http'), zlib = require('zlib'), fs = require('fs'), crypto = require('crypto');
 const [address, certificate, key] = process.argv.slice(2);
@@ -65,7 +65,7 @@ function answer(request, response) {
 	request.on('data', (piece) => { size += piece.length; hash.update(piece); });
 	request.on('end', () => {
 		response.writeHead(200, { 'content-type': 'application/json', 'x-version': request.httpVersion });
-		response.end(JSON.stringify({ method: request.method, url: request.url, version: request.httpVersion, headers: request.headers, size, sha256: hash.digest('hex'),
+		response.end(JSON.stringify({ method: request.method, url: request.url, version: request.httpVersion, headers: request.headers, credential: crypto.createHash('sha256').update(authorization).digest('hex'), size, sha256: hash.digest('hex'),
 			connection: request.socket?.remotePort || request.stream?.session?.socket?.remotePort }));
 	});
 	return body;

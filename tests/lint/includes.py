@@ -31,7 +31,7 @@ MAY_INCLUDE = {
 ALSO = {
     "vmm/link": {"vmm/devices": {"vmm/devices/vsock_broker.h"}},  # the messages by which streams change hands
     # What it says to proxy and injectors: control messages, a policy's bundle, the sandbox's CA; what all jailed processes begin with.
-    "vmm/supervisor": {"vsock-proxy": {"vsock-proxy/bundle.h", "vsock-proxy/ca.h", "vsock-proxy/egress_control.h", "vsock-proxy/policy_digest.h", "vsock-proxy/process.h"}},
+    "vmm/supervisor": {"vsock-proxy": {"vsock-proxy/bundle.h", "vsock-proxy/ca.h", "vsock-proxy/egress_control.h", "vsock-proxy/locked.h", "vsock-proxy/policy_digest.h", "vsock-proxy/process.h"}},
     # What an event is, as a message to the audit log's writer, and how it is sent.
     "vsock-proxy": {"vmm/supervisor": {"vmm/supervisor/audit/audit_event.h", "vmm/supervisor/audit/audit_sender.h"}},
 }

@@ -624,7 +624,7 @@ static void test_policy_init(void **state)
 	assert_int_equal(sh("eval \"$init init --preset offline\""), 0);
 	assert_int_equal(sh("eval \"$init check GET https://npm.test:4873/x\""), 1);
 	assert_int_equal(sh("eval \"$init init --preset nosuch\""), 1);
-	assert_int_equal(sh("eval \"$init init --from-audit x\""), 2);
+	assert_int_equal(sh("eval \"$init init --from-audit x\""), 3);
 	assert_int_equal(sh("eval \"$init init more\""), 2);
 	unsetenv("init");
 }
@@ -663,8 +663,17 @@ static void test_start_flags(void **state)
 	(void)state;
 	/* The build folder's git root, which the search would come to, holds our state: S10. */
 	assert_int_equal(sh("mkdir -p ../other && touch ../other/.sandbox.json"), 0);
-	assert_int_equal(sh("cd ../other && $ctl start --dry-run --secret a@b.test"), 2);
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --disk 1G"), 2);
 	assert_non_null(strstr(t.err, "not available yet"));
+	assert_int_equal(
+		sh("cd ../other && $ctl start --dry-run --json --secret a@b.test:8443 --secret gh@github.com"),
+		0);
+	assert_non_null(strstr(t.out, "secret-2"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --secret a"), 2);
+	assert_non_null(strstr(t.err, "NAME@HOST"));
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --secret @b.test"), 2);
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --secret 'a@*.test'"), 2);
+	assert_int_equal(sh("cd ../other && $ctl start --dry-run --secret a@b.test:0"), 2);
 	assert_int_equal(sh("cd ../other && $ctl start --dry-run --tier king"), 2);
 	assert_non_null(strstr(t.err, "deployer"));
 	assert_int_equal(
@@ -737,6 +746,10 @@ static void test_what_errors_say(void **state)
 			2 },
 		{ "$ctl help star", "unknown verb 'star'", 2 },
 		{ "$ctl stats", "sandboxctl: stats is not available yet", 2 },
+		{ "$ctl audit tail nowhere", "there is no audit log of a sandbox nowhere", 3 },
+		{ "$ctl audit frob", "audit ls, tail, verify or export", 2 },
+		{ "$ctl events nowhere", "no audit log", 3 },
+		{ "$ctl top --interval 0", "1 to 3600 seconds", 2 },
 		{ "$ctl --color sometimes ls", "--color is auto, always or never", 2 },
 		{ "$ctl --color", "--color is auto, always or never", 2 },
 		{ "$ctl --json ls", "options go after the verb: sandboxctl ls --json", 2 },

@@ -9,14 +9,10 @@
 #include "vmm/base/array.h"
 #include "vmm/sandboxctl/audit_view.h"
 #include "vmm/sandboxctl/client_files.h"
+#include "vmm/sandboxctl/loaded_policy.h"
 #include "vmm/sandboxctl/policy_file.h"
-#include "vmm/sandboxctl/project.h"
+#include "vmm/sandboxctl/reload.h"
 #include "vmm/sandboxctl/target.h"
-#include "vmm/supervisor/control.h"
-#include "vmm/supervisor/policy_sources.h"
-#include "vmm/supervisor/registry.h"
-
-#define RELOAD_WAIT_MS 10000
 
 static const struct option_def options[] = {
 	{ "sandbox", 's', "NAME", "allow, deny: for this sandbox alone, at once where it runs" },
@@ -27,20 +23,10 @@ static const struct option_def options[] = {
 	{ "encoded-slash", 0, NULL, "allow: %2F may stand in a path" },
 	{ "private", 0, NULL, "allow: its names may resolve to private addresses" },
 	{ "preset", 0, "NAME", "init: builder (default), offline, or audit-all" },
-	{ "from-audit", 0, "NAME", "init: rules for what a sandbox was seen to reach",
-		.later = "the audit log" },
+	{ "from-audit", 0, "NAME", "init: rules for what a sandbox was seen to reach, by its log" },
 	OPTIONS_AUDIT_VIEW,
 	OPTION_JSON,
 	OPTIONS_COMMON,
-};
-
-/* The policy that a sandbox has, or that one of this folder would get. */
-struct loaded {
-	struct paths paths;
-	struct record record;
-	char name[SANDBOX_NAME_MAX + 1]; /* "": there is none yet */
-	struct policy_sources sources;
-	struct policy *policy;
 };
 
 static int usage(const struct invocation *in, const char *form)
@@ -49,56 +35,6 @@ static int usage(const struct invocation *in, const char *form)
 
 	err_set(&err, -EINVAL, "%s: %zu words are not that", form, in->options.word_count);
 	return report_usage(in, &err);
-}
-
-static void finish_loaded(struct loaded *l)
-{
-	policy_destroy(l->policy);
-	policy_sources_finish(&l->sources);
-	record_finish(&l->record);
-}
-
-static int load_policy(struct loaded *l, const char *workspace, struct err *err)
-{
-	struct policy_inputs in = { .paths = &l->paths,
-		.sandbox = *l->name ? l->name : NULL,
-		.workspace = workspace,
-		.command = l->record.spec.policy };
-	enum policy_tier tier = POLICY_TIER_BUILDER;
-	int r = policy_sources_load(&in, &l->sources, err);
-
-	if (l->record.spec.tier)
-		policy_tier_parse(l->record.spec.tier, &tier);
-	return r < 0 ? r : policy_create(l->sources.list, l->sources.count, tier, &l->policy, err);
-}
-
-/* word NULL: of this folder, with a sandbox or without. 0 or an exit code; finish_loaded() in any case. */
-static int load(const struct invocation *in, const char *word, struct loaded *l)
-{
-	struct project project = {};
-	struct err err = {};
-	int code, r = 0;
-
-	*l = (struct loaded){};
-	record_init(&l->record);
-	code = target_paths(in, &l->paths);
-	if (code)
-		return code;
-	if (word && !sandbox_name_valid(word))
-		return target_bad_name(in, word);
-	if (!word)
-		r = project_find(&l->paths, ".", &project, &err);
-	if (r < 0)
-		return report_general(in, "lookup", &err);
-	if (word || project.has_sandbox)
-		snprintf(l->name, sizeof(l->name), "%s", word ? word : project.name);
-	if (*l->name)
-		r = registry_load(&l->paths, l->name, &l->record, &err);
-	if (r == -ENOENT)
-		return target_missing(in, &err);
-	if (r == 0)
-		r = load_policy(l, *l->name ? l->record.spec.workspace.host : project.folder, &err);
-	return r < 0 ? report_general(in, "policy", &err) : 0;
 }
 
 /* check */
@@ -149,7 +85,7 @@ static int check(const struct invocation *in)
 	struct policy_decision decision;
 	struct policy_request request;
 	struct policy_url storage;
-	struct loaded l;
+	struct loaded_policy l;
 	struct err err = {};
 	const char *binding = NULL;
 	int code;
@@ -162,7 +98,7 @@ static int check(const struct invocation *in)
 	if (policy_request_of_url(method, o->words[o->word_count - 1], &storage, &request, &err) <
 		0)
 		return report_usage(in, &err);
-	code = load(in, name, &l);
+	code = loaded_policy_find(in, name, &l);
 	if (!code) {
 		policy_decide(l.policy, &request, &decision);
 		policy_explain(l.policy, &request, &decision, &e);
@@ -174,7 +110,7 @@ static int check(const struct invocation *in)
 			print_check(&e, binding);
 		code = decision.verdict == POLICY_DENY ? EXIT_GENERAL : EXIT_OK;
 	}
-	finish_loaded(&l);
+	loaded_policy_finish(&l);
 	return code;
 }
 
@@ -241,16 +177,17 @@ static void print_rule(const struct document *rule)
 static int list(const struct invocation *in)
 {
 	_cleanup_document_ struct document *rules = document_list();
-	struct loaded l;
+	struct loaded_policy l;
 	int code;
 
 	if (in->options.word_count > 2)
 		return usage(in, "policy ls [NAME]");
-	code = load(in, in->options.word_count == 2 ? in->options.words[1] : NULL, &l);
+	code = loaded_policy_find(
+		in, in->options.word_count == 2 ? in->options.words[1] : NULL, &l);
 	for (int layer = 0; !code && layer < POLICY_LAYER_COUNT; layer++)
 		for (size_t i = 0; i < l.policy->rule_count[layer]; i++)
 			document_append(rules, rule_document(&l.policy->rules[layer][i]));
-	finish_loaded(&l);
+	loaded_policy_finish(&l);
 	if (code)
 		return code;
 	if (in->json)
@@ -261,41 +198,6 @@ static int list(const struct invocation *in)
 }
 
 /* allow, deny */
-
-/* A running sandbox's supervisor reads its documents anew; one that does not run will when it starts. */
-static int reload(const struct invocation *in, const struct paths *paths, const char *name)
-{
-	_cleanup_json_ json_t *request = json_pack("{s:s}", "op", "policy_reload");
-	_cleanup_close_ int fd = -1;
-	struct err err = {};
-	int r = control_connect(paths, name, &fd, &err);
-
-	if (r == -ENOENT || r == -ECONNREFUSED)
-		return EXIT_OK;
-	if (r == 0)
-		r = control_call(fd, request, RELOAD_WAIT_MS, NULL, NULL, &err);
-	if (r < 0)
-		return report_general(in, "policy", &err);
-	fprintf(stderr, "sandbox %s has it now\n", name);
-	return EXIT_OK;
-}
-
-static int reload_all(const struct invocation *in, const struct paths *paths)
-{
-	char **names = NULL;
-	struct err err = {};
-	int code = EXIT_OK, r = registry_list(paths, &names, &err);
-
-	if (r < 0)
-		return report_general(in, "policy", &err);
-	for (char **name = names; *name; name++) {
-		int one = reload(in, paths, *name);
-
-		code = one ? one : code;
-	}
-	json_free_texts(names);
-	return code;
-}
 
 /* The user's file, or the sandbox's own. */
 static int file_path(const struct invocation *in, const struct paths *paths, const char *sandbox,
@@ -353,7 +255,8 @@ static int change(const struct invocation *in, bool allow)
 		fprintf(stderr, "%s: rule %s allows %s\n", path, id, words.host);
 	else
 		fprintf(stderr, "%s: %s is blocked\n", path, words.host);
-	return sandbox ? reload(in, &paths, sandbox) : reload_all(in, &paths);
+	return sandbox ? reload_one(in, &paths, sandbox, "policy_reload")
+		       : reload_all(in, &paths, "policy_reload");
 }
 
 /* explain */
@@ -424,7 +327,7 @@ static int explain(const struct invocation *in)
 	_cleanup_document_ struct document *d = document_object();
 	const struct options *o = &in->options;
 	struct policy_host host;
-	struct loaded l;
+	struct loaded_policy l;
 	const char *word;
 	int code;
 
@@ -437,14 +340,14 @@ static int explain(const struct invocation *in)
 		err_set(&err, -EINVAL, "%.200s: not a host: a name or an address, alone", word);
 		return report_usage(in, &err);
 	}
-	code = load(in, o->word_count == 3 ? o->words[1] : NULL, &l);
+	code = loaded_policy_find(in, o->word_count == 3 ? o->words[1] : NULL, &l);
 	if (!code) {
 		document_set_text(d, "host", host.text);
 		document_set_child(d, "rules", rules_of(l.policy, &host));
 		document_set_child(d, "bindings", bindings_of(l.policy, &host));
 		document_set_bool(d, "narrowed", l.policy->narrows);
 	}
-	finish_loaded(&l);
+	loaded_policy_finish(&l);
 	if (code)
 		return code;
 	if (in->json)
@@ -480,6 +383,32 @@ static void tell_registries(const struct client_registries *registries)
 			registries->skipped);
 }
 
+static int init_from_audit(const struct invocation *in, const char *name)
+{
+	static struct learnt learnt[POLICY_LEARN_MAX];
+	struct audit_target target;
+	size_t count = 0, added = 0;
+	char path[PATH_MAX];
+	struct err err = {};
+	int code = audit_target_find(in, name, &target), r;
+
+	if (!code)
+		code = file_path(in, &target.paths, NULL, path);
+	if (!code) {
+		r = policy_learn(target.dir_fd, learnt, &count, &err);
+		if (r == 0)
+			r = policy_file_learn(path, options_value(&in->options, "preset"), learnt,
+				count, &added, &err);
+		code = r < 0 ? report_general(in, "policy", &err) : 0;
+	}
+	audit_target_finish(&target);
+	if (code)
+		return code;
+	fprintf(stderr, "%s: %zu rules added, of %zu destinations that %s reached\n", path, added,
+		count, target.name);
+	return reload_all(in, &target.paths, "policy_reload");
+}
+
 static int init(const struct invocation *in)
 {
 	struct client_registries registries = {};
@@ -491,6 +420,8 @@ static int init(const struct invocation *in)
 
 	if (in->options.word_count != 1)
 		return usage(in, "policy init");
+	if (options_value(&in->options, "from-audit"))
+		return init_from_audit(in, options_value(&in->options, "from-audit"));
 	code = target_paths(in, &paths);
 	if (!code)
 		code = file_path(in, &paths, NULL, path);
@@ -503,7 +434,7 @@ static int init(const struct invocation *in)
 		return report_general(in, "policy", &err);
 	tell_registries(&registries);
 	fprintf(stderr, "%s: %zu rules added\n", path, added);
-	return reload_all(in, &paths);
+	return reload_all(in, &paths, "policy_reload");
 }
 
 /* log */

@@ -84,4 +84,4 @@ extern const struct command command_start, command_run, command_stop, command_re
 	command_attach, command_ssh, command_ssh_config, command_ssh_proxy, command_cp,
 	command_logs, command_console, command_ports, command_doctor, command_prune,
 	command_version, command_completion, command_names, command_policy, command_audit,
-	command_events, command_top;
+	command_events, command_top, command_secret;

@@ -26,6 +26,7 @@ const struct command *const command_table[] = {
 	&command_audit,
 	&command_ports,
 	&command_policy,
+	&command_secret,
 	&command_doctor,
 	&command_prune,
 	&command_completion,
@@ -35,8 +36,8 @@ const struct command *const command_table[] = {
 	NULL,
 };
 
-const char *const command_later[] = { "stats", "image", "snapshot", "secret", "request", "diff",
-	"apply", "sync", "config", NULL };
+const char *const command_later[] = { "stats", "image", "snapshot", "request", "diff", "apply",
+	"sync", "config", NULL };
 
 const struct command *command_find(const char *name)
 {

@@ -196,13 +196,11 @@ static json_t *registry_rule(const struct client_registry *registry, const char 
 	return rule;
 }
 
-static int add_registry(json_t *rules, const struct client_registry *registry, size_t *added)
+/* Adds it with an id of its own, unless there is one like it. Steals the rule. */
+static int add_once(json_t *rules, json_t *rule, size_t *added)
 {
-	char id[POLICY_ID_MAX + 1] = "";
-	_cleanup_json_ json_t *rule = NULL;
+	_cleanup_json_ json_t *owned = rule;
 
-	choose_id(rules, client_name(registry->client), id);
-	rule = registry_rule(registry, id);
 	if (!rule)
 		return -ENOMEM;
 	for (size_t i = 0; i < json_array_size(rules); i++)
@@ -210,6 +208,14 @@ static int add_registry(json_t *rules, const struct client_registry *registry, s
 			return 0;
 	++*added;
 	return json_array_append(rules, rule) < 0 ? -ENOMEM : 0;
+}
+
+static int add_registry(json_t *rules, const struct client_registry *registry, size_t *added)
+{
+	char id[POLICY_ID_MAX + 1] = "";
+
+	choose_id(rules, client_name(registry->client), id);
+	return add_once(rules, registry_rule(registry, id), added);
 }
 
 int policy_file_init(const char *path, const char *preset,
@@ -228,6 +234,65 @@ int policy_file_init(const char *path, const char *preset,
 	rules = list_in(document, "rules");
 	for (size_t i = 0; i < registries->count && r == 0; i++)
 		r = add_registry(rules, &registries->items[i], &added);
+	if (r < 0)
+		return err_set(err, r, "%s: no memory", path);
+	r = store(path, POLICY_LAYER_USER, document, err);
+	if (r == 0)
+		*ret_added = added;
+	return r;
+}
+
+/* No method was seen: no HTTP was. A method of a name of its own: every one. */
+static json_t *learnt_rule(const struct learnt *l, const char *id)
+{
+	const char *protocol = l->method_count || l->other_methods ? "http"
+			       : l->port == SSH_PORT		   ? "ssh"
+								   : "tcp";
+	json_t *rule = json_pack("{s:s, s:s, s:s, s:i}", "id", id, "action", "allow", "host",
+		l->host, "port", (int)l->port);
+	json_t *methods;
+
+	if (rule && strcmp(protocol, "http") != 0)
+		json_object_set_new(rule, "protocol", json_string(protocol));
+	if (!rule || !l->method_count || l->other_methods)
+		return rule;
+	methods = json_array();
+	for (size_t i = 0; i < l->method_count; i++)
+		json_array_append_new(methods, json_string(l->methods[i]));
+	json_object_set_new(rule, "methods", methods);
+	return rule;
+}
+
+static bool has_preset(const json_t *document, const char *name)
+{
+	const json_t *presets = json_object_get(document, "presets");
+
+	for (size_t i = 0; i < json_array_size(presets); i++)
+		if (!strcmp(json_string_value(json_array_get(presets, i)) ?: "", name))
+			return true;
+	return !strcmp(json_string_value(presets) ?: "", name);
+}
+
+int policy_file_learn(const char *path, const char *preset, const struct learnt *learnt,
+	size_t count, size_t *ret_added, struct err *err)
+{
+	_cleanup_json_ json_t *document = NULL;
+	size_t added = 0;
+	json_t *rules;
+	int r = load(path, &document, err);
+
+	if (r < 0)
+		return r;
+	if (preset || !json_object_get(document, "presets") || has_preset(document, "audit-all"))
+		json_object_set_new(document, "presets",
+			json_pack("[s]", preset ? preset : POLICY_DEFAULT_PRESET));
+	rules = list_in(document, "rules");
+	for (size_t i = 0; i < count && r == 0; i++) {
+		char id[POLICY_ID_MAX + 1] = "";
+
+		choose_id(rules, "learnt", id);
+		r = add_once(rules, learnt_rule(&learnt[i], id), &added);
+	}
 	if (r < 0)
 		return err_set(err, r, "%s: no memory", path);
 	r = store(path, POLICY_LAYER_USER, document, err);

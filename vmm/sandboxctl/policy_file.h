@@ -7,6 +7,7 @@
 #include "policy/policy.h"
 #include "vmm/sandboxctl/client_settings.h"
 #include "vmm/sandboxctl/document.h"
+#include "vmm/sandboxctl/policy_learn.h"
 
 struct policy_words {
 	const char *host; /* HOST[:PORT]; an address of IPv6 in brackets where it has a port */
@@ -31,3 +32,9 @@ int policy_file_deny(const char *path, enum policy_layer layer, const char *host
  */
 int policy_file_init(const char *path, const char *preset,
 	const struct client_registries *registries, size_t *ret_added, struct err *err);
+/*
+ * The user's file with a rule for each destination that was learnt and that it has none for yet. Where it has the preset audit-all, this
+ * one (NULL: the default) takes its place: learning is over.
+ */
+int policy_file_learn(const char *path, const char *preset, const struct learnt *learnt,
+	size_t count, size_t *ret_added, struct err *err);

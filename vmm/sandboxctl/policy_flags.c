@@ -8,7 +8,9 @@
 
 #include "policy/policy.h"
 #include "policy/preset.h"
+#include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/parse.h"
 #include "vmm/sandboxctl/host_path.h"
 #include "vmm/sandboxctl/policy_file.h"
 #include "vmm/supervisor/json.h"
@@ -38,19 +40,28 @@ static int begin_document(const char *word, json_t **ret, struct err *err)
 	return *ret ? 0 : err_set(err, -ENOMEM, "--policy: no memory");
 }
 
+/* A list of the document, made where it is missing. */
+static json_t *member_list(json_t *document, const char *key)
+{
+	json_t *list = json_object_get(document, key);
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(document, key, list);
+	}
+	return list;
+}
+
 static int add_hosts(const struct options *options, json_t *document, struct err *err)
 {
 	size_t count = options_count(options, "allow-host");
-	json_t *rules = json_object_get(document, "rules");
+	json_t *rules;
 
 	if (!count)
 		return 0;
 	if (count > POLICY_FLAG_HOSTS_MAX)
 		return err_set(err, -E2BIG, "--allow-host: more than %u", POLICY_FLAG_HOSTS_MAX);
-	if (!rules) {
-		rules = json_array();
-		json_object_set_new(document, "rules", rules);
-	}
+	rules = member_list(document, "rules");
 	for (size_t i = 0; i < count; i++) {
 		const char *word = options_nth(options, "allow-host", i);
 		struct policy_words words = { .host = word };
@@ -63,6 +74,76 @@ static int add_hosts(const struct options *options, json_t *document, struct err
 			return err_set(err, -EINVAL, "--allow-host %.200s: not HOST[:PORT]", word);
 	}
 	return 0;
+}
+
+/* Hosts of code take a token as a password; the rest as a bearer token. */
+static bool is_code_host(const char *host)
+{
+	static const char *const hosts[] = { "github.com", "gitlab.com", "bitbucket.org",
+		"codeberg.org" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+		if (strcmp(hosts[i], host) == 0)
+			return true;
+	return false;
+}
+
+/* host: HOST[:PORT], cut at its port. */
+static json_t *binding_of(const char *id, const char *secret, char *host)
+{
+	static const char *const methods[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
+		"OPTIONS" };
+	char *colon = strrchr(host, ':');
+	json_t *binding, *list = json_array();
+	uint64_t port = 443;
+
+	if (colon && !parse_u64(colon + 1, 1, 65535, &port))
+		port = 0;
+	else if (colon)
+		*colon = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		json_array_append_new(list, json_string(methods[i]));
+	binding = json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s}", "id", id, "secret", secret,
+		"host", host, "port", (json_int_t)port, "methods", list, "paths", "/**", "scheme",
+		is_code_host(host) ? "basic" : "bearer");
+	if (binding && is_code_host(host))
+		json_object_set_new(binding, "username", json_string("x-access-token"));
+	return binding;
+}
+
+/* `--secret NAME@HOST`: a rule that lets the host be reached, and a binding for it. */
+static int add_secret(json_t *document, const char *word, size_t number, struct err *err)
+{
+	const char *at = strchr(word, '@');
+	char id[32], name[POLICY_SECRET_NAME_MAX + 1] = "", host[512] = "";
+	struct policy_words words = { .host = host };
+	json_t *rule, *binding;
+
+	if (!at || at == word || (size_t)(at - word) >= sizeof(name) ||
+		strlen(at + 1) >= sizeof(host))
+		return err_set(err, -EINVAL, "--secret %.200s: not NAME@HOST[:PORT]", word);
+	memcpy(name, word, (size_t)(at - word));
+	snprintf(host, sizeof(host), "%s", at + 1);
+	snprintf(id, sizeof(id), "secret-%zu", number);
+	rule = document_json(policy_rule(&words, id));
+	if (!rule)
+		return err_set(err, -EINVAL, "--secret %.200s: not NAME@HOST[:PORT]", word);
+	binding = binding_of(id, name, host);
+	json_array_append_new(member_list(document, "rules"), rule);
+	json_array_append_new(member_list(document, "bindings"), binding);
+	return 0;
+}
+
+static int add_secrets(const struct options *options, json_t *document, struct err *err)
+{
+	size_t count = options_count(options, "secret");
+	int r = 0;
+
+	if (count > POLICY_FLAG_HOSTS_MAX)
+		return err_set(err, -E2BIG, "--secret: more than %u", POLICY_FLAG_HOSTS_MAX);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_secret(document, options_nth(options, "secret", i), i + 1, err);
+	return r;
 }
 
 /* What is wrong with it is said now, by its own reader, and not when the sandbox starts. */
@@ -87,11 +168,13 @@ int policy_flags_document(const struct options *options, char **ret, struct err 
 	int r;
 
 	*ret = NULL;
-	if (!word && !options_count(options, "allow-host"))
+	if (!word && !options_count(options, "allow-host") && !options_count(options, "secret"))
 		return 0;
 	r = begin_document(word, &document, err);
 	if (r == 0)
 		r = add_hosts(options, document, err);
+	if (r == 0)
+		r = add_secrets(options, document, err);
 	if (r < 0)
 		return r;
 	text = json_dumps(document, JSON_COMPACT);

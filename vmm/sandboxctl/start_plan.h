@@ -62,7 +62,9 @@ int start_plan_make(
 		{ "policy", 0, "PRESET|FILE",                                                        \
 			"what may pass: builder (the default), offline, audit-all, or a document" }, \
 		{ "tier", 0, "TIER", "builder (the default), deployer, orchestrator or admin" },     \
-		{ "secret", 0, "NAME@HOST", NULL, .repeats = true, .later = "the secret store" },    \
+		{ "secret", 0, "NAME@HOST",                                                          \
+			"a credential for this host, which the sandbox reaches but never sees",      \
+			.repeats = true },                                                           \
 	{                                                                                            \
 		"disk", 0, "SIZE", NULL, .repeats = true, .later = "persistent disks"                \
 	}

@@ -75,6 +75,8 @@ static int launch_failed(const struct invocation *in, int code, const char *stag
 	else if (strcmp(stage, "kernel") == 0 || strcmp(stage, "initramfs") == 0 ||
 		 strcmp(stage, "image") == 0)
 		failure.code = EXIT_IMAGE;
+	else if (code == -ENOKEY)
+		failure.code = EXIT_SECRET;
 	else if (strcmp(stage, "kvm") == 0)
 		failure = (struct failure){ EXIT_NO_HYPERVISOR, "no-hypervisor", stage };
 	return report_failure(in, failure, err);

@@ -41,6 +41,7 @@ static const struct {
 	[CONTROL_WAIT] = { "wait", 0 },
 	[CONTROL_EVENTS] = { "events", 0 },
 	[CONTROL_POLICY_RELOAD] = { "policy_reload", 0 },
+	[CONTROL_SECRETS_RELOAD] = { "secrets_reload", 0 },
 };
 static_assert(ARRAY_SIZE(ops) == CONTROL_OPS, "an entry for each op");
 
@@ -168,6 +169,7 @@ static const struct {
 	{ EAGAIN, "not-ready" },
 	{ EADDRINUSE, "in-use" },
 	{ EACCES, "denied" },
+	{ ENOKEY, "secret-missing" },
 	{ EPERM, "denied" },
 	{ ENODEV, "no-hypervisor" },
 	{ ETIME, "timeout" },

@@ -19,6 +19,7 @@
  *   stop    grace_ms? reason?                   answered when all processes but the supervisor are gone
  *   wait                                        answered when the sandbox has ended: data {state, reason, exit_code}
  *   policy_reload                               data: {policy: its digest}; the documents are read anew, running streams keep theirs
+ *   secrets_reload                              answered at once; the secrets that bindings use are fetched anew
  *   events                                      answered at once; then one message {"event": NAME, "time_ns", ...} for each
  * Answers: {"ok": true, "data": {...}} or {"ok": false, "error": WORD, "errno": N, "detail": TEXT, "next_steps": [TEXT...],
  * "stage": WORD}. An fd travels with the first byte of the answer's length. Streams carry guest-agent/protocol/stream.h
@@ -47,9 +48,10 @@ enum control_op {
 	CONTROL_WAIT,
 	CONTROL_EVENTS,
 	CONTROL_POLICY_RELOAD,
+	CONTROL_SECRETS_RELOAD,
 };
 
-#define CONTROL_OPS 11
+#define CONTROL_OPS 12
 
 /* A request, decoded. Vectors are its own. */
 struct control_request {

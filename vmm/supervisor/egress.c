@@ -15,12 +15,18 @@
 #include "vmm/supervisor/audit_log.h"
 #include "vmm/supervisor/children.h"
 #include "vmm/supervisor/member.h"
+#include "vmm/supervisor/secrets/secret_fetch.h"
+#include "vmm/supervisor/secrets/secret_store.h"
 #include "vsock-proxy/egress_control.h"
+
+#define SECRET_RETRY_MS 60000
 
 struct injector {
 	struct member m;
 	struct egress_binding binding; /* id "": `open` */
 	unsigned int number; /* of its log file */
+	int secret_fd; /* its secret on its way, before it is spawned; -1 */
+	struct loop_source *refresh; /* NULL: `open`, or not started yet */
 	bool unwanted; /* its binding is gone: it is not replaced */
 	struct injector *next;
 };
@@ -114,9 +120,99 @@ static int hand_channel(struct egress *egress, const struct injector *i, int fd,
 	return r < 0 ? err_set(err, r, "sandbox-proxy: it takes no channel: %s", strerror(-r)) : 0;
 }
 
+/* Secrets. */
+
+static struct secret_request secret_request(const struct egress *egress, bool wait)
+{
+	const struct supervisor *s = egress->supervisor;
+
+	return (struct secret_request){ .paths = &s->paths,
+		.spec = &s->record.spec,
+		.cgroup = s->plan.cgroup,
+		.environment_fd = s->environment_fd,
+		.wait = wait };
+}
+
+/* Fetching one that nobody waits for: who reads it sees by its end how that went. */
+static int begin_fetch(struct egress *egress, struct injector *i, int *ret_fd, struct err *err)
+{
+	struct secret_request request = secret_request(egress, false);
+	struct secret_fetch fetch;
+	uint32_t refresh_s = 0;
+	int r = secret_fetch_start(&request, i->binding.secret, &fetch, &refresh_s, err);
+
+	if (r < 0)
+		return r;
+	loop_timer_set(i->refresh, (uint64_t)refresh_s * 1000);
+	*ret_fd = TAKE_FD(fetch.value_fd);
+	secret_fetch_finish(&fetch);
+	return 0;
+}
+
+/* What was fetched beforehand, or is fetched now. */
+static int take_secret(struct egress *egress, struct injector *i, int *ret_fd, struct err *err)
+{
+	if (i->secret_fd < 0)
+		return begin_fetch(egress, i, ret_fd, err);
+	*ret_fd = TAKE_FD(i->secret_fd);
+	return 0;
+}
+
+static void refresh_secret(void *data)
+{
+	struct egress_control message = { .op = EGRESS_CONTROL_SECRET };
+	struct injector *i = data;
+	struct egress *egress = i->m.owner;
+	_cleanup_close_ int fd = -1;
+	struct err err = {};
+	int r;
+
+	if (egress->ending || i->unwanted || !member_alive(&i->m))
+		return; /* one that takes its place fetches its own */
+	r = begin_fetch(egress, i, &fd, &err);
+	if (r == 0)
+		r = egress_control_send(i->m.control_fd, &message, fd);
+	if (r == 0)
+		return;
+	log_error("%s: the old one stays: %s", i->binding.id, *err.text ? err.text : strerror(-r));
+	loop_timer_set(i->refresh, SECRET_RETRY_MS);
+}
+
+void egress_refresh_secrets(struct egress *egress)
+{
+	for (struct injector *i = egress->injectors; i; i = i->next)
+		if (*i->binding.id)
+			refresh_secret(i);
+}
+
+/* At a start: all at once, and none is missing, before anything of the sandbox runs. */
+static int fetch_all(struct egress *egress, struct err *err)
+{
+	struct secret_request request = secret_request(egress, true);
+	int r = 0;
+
+	for (struct injector *i = egress->injectors; r == 0 && i; i = i->next) {
+		struct secret_fetch fetch;
+		uint32_t refresh_s = 0;
+
+		if (!*i->binding.id)
+			continue;
+		r = secret_fetch_start(&request, i->binding.secret, &fetch, &refresh_s, err);
+		if (r < 0)
+			break;
+		r = secret_fetch_wait(&fetch, err);
+		if (r == 0) {
+			loop_timer_set(i->refresh, (uint64_t)refresh_s * 1000);
+			i->secret_fd = TAKE_FD(fetch.value_fd);
+		}
+		secret_fetch_finish(&fetch);
+	}
+	return r;
+}
+
 static int spawn_injector(struct egress *egress, struct injector *i, struct err *err)
 {
-	_cleanup_close_ int ours = -1, channel = -1;
+	_cleanup_close_ int ours = -1, channel = -1, secret = -1;
 	struct child_place place = place_of(egress);
 	struct child_command c = {};
 	char log_name[32] = "injector.log";
@@ -124,7 +220,9 @@ static int spawn_injector(struct egress *egress, struct injector *i, struct err 
 
 	if (i->number)
 		snprintf(log_name, sizeof(log_name), "injector-%u.log", i->number);
-	r = socket_pair(SOCK_STREAM, &ours, &channel, err);
+	r = *i->binding.id ? take_secret(egress, i, &secret, err) : 0;
+	if (r == 0)
+		r = socket_pair(SOCK_STREAM, &ours, &channel, err);
 	if (r < 0)
 		return r;
 	theirs = member_begin(&i->m, &c, err);
@@ -139,6 +237,7 @@ static int spawn_injector(struct egress *egress, struct injector *i, struct err 
 		child_command_add(&c, "%s", i->binding.id);
 		child_command_add(&c, "--secret-name");
 		child_command_add(&c, "%s", i->binding.secret);
+		child_command_add_fd(&c, "--secret-fd", secret);
 	}
 	r = member_spawn(&i->m, &c, theirs, &place, &member_kind, log_name, err);
 	return r < 0 ? r : hand_channel(egress, i, ours, err);
@@ -212,6 +311,7 @@ static int add_injector(
 		return err_set(err, -ENOMEM, "egress: no memory");
 	member_init(&i->m, egress->supervisor, egress, "sandbox-injector");
 	i->binding = *binding;
+	i->secret_fd = -1;
 	i->number = egress->made++;
 	i->next = egress->injectors;
 	egress->injectors = i;
@@ -258,37 +358,61 @@ static int send_policy(struct egress *egress, struct member *m, struct err *err)
 		     : 0;
 }
 
-/* There is no store of secrets yet that one could be fetched from. */
-static int refuse_bindings(const struct egress_policy *policy, struct err *err)
+/* Every secret that a policy binds: that there is one of its name, or, with fetch, that it is to be had. */
+static int check_secrets(const struct egress_policy *policy, const struct secret_request *request,
+	bool fetch, struct err *err)
 {
-	if (!policy->binding_count)
-		return 0;
-	err_set(err, -EOPNOTSUPP, "policy: the binding %s: credentials are not available yet",
-		policy->bindings[0].id);
-	return err_next_step(err, "take the bindings out of the policy");
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < policy->binding_count; i++) {
+		const char *name = policy->bindings[i].secret;
+		struct secret_ref ref;
+
+		r = fetch ? secret_fetch_check(request, name, err)
+			  : secret_store_find(request->paths, name, &ref, err);
+		if (r < 0)
+			err_prefix(err, r, "the binding %s", policy->bindings[i].id);
+	}
+	return r;
 }
 
-int egress_check(const struct spec *spec, const struct paths *paths, struct err *err)
+int egress_check(
+	const struct spec *spec, const struct paths *paths, int environment_fd, struct err *err)
 {
+	const struct secret_request request = {
+		.paths = paths, .spec = spec, .environment_fd = environment_fd, .wait = true
+	};
 	struct egress_policy policy;
 	int r = egress_policy_load(spec, paths, &policy, err);
 
 	if (r < 0)
 		return r;
-	r = refuse_bindings(&policy, err);
+	r = check_secrets(&policy, &request, true, err);
 	egress_policy_finish(&policy);
+	return r;
+}
+
+static int add_refresh_timers(struct egress *egress)
+{
+	int r = 0;
+
+	for (struct injector *i = egress->injectors; r == 0 && i; i = i->next)
+		if (*i->binding.id && !i->refresh)
+			r = loop_add_timer(
+				egress->supervisor->loop, refresh_secret, i, &i->refresh);
 	return r;
 }
 
 int egress_reload(struct egress *egress, struct err *err)
 {
 	struct supervisor *s = egress->supervisor;
+	const struct secret_request request = secret_request(egress, false);
 	struct egress_policy policy;
 	int r = egress_policy_load(&s->record.spec, &s->paths, &policy, err);
 
 	if (r < 0)
 		return r;
-	r = refuse_bindings(&policy, err);
+	r = check_secrets(&policy, &request, false, err);
 	if (r < 0) {
 		egress_policy_finish(&policy);
 		return r;
@@ -296,6 +420,8 @@ int egress_reload(struct egress *egress, struct err *err)
 	egress_policy_finish(&egress->plan.policy);
 	egress->plan.policy = policy;
 	r = match_injectors(egress, err);
+	if (r == 0)
+		r = add_refresh_timers(egress);
 	for (struct injector *i = egress->injectors; r == 0 && i; i = i->next)
 		if (!i->unwanted)
 			r = send_policy(egress, &i->m, err);
@@ -320,8 +446,6 @@ int egress_create(struct supervisor *s, struct egress **ret, struct err *err)
 	member_init(&egress->proxy, s, egress, "sandbox-proxy");
 	r = egress_plan_prepare(&s->record.spec, &s->paths, &egress->plan, err);
 	if (r == 0)
-		r = refuse_bindings(&egress->plan.policy, err);
-	if (r == 0)
 		r = add_injector(egress, &open_to_all, err);
 	return r < 0 ? r : match_injectors(egress, err);
 }
@@ -336,6 +460,8 @@ void egress_destroy(struct egress *egress)
 		struct injector *i = egress->injectors;
 
 		egress->injectors = i->next;
+		close_keeping_errno(i->secret_fd);
+		loop_remove(i->refresh);
 		member_finish(&i->m);
 		free(i);
 	}
@@ -352,9 +478,12 @@ int egress_start(struct egress *egress, struct err *err)
 {
 	int r = loop_add_timer(egress->supervisor->loop, restart, egress, &egress->timer);
 
+	if (r == 0)
+		r = add_refresh_timers(egress);
 	if (r < 0)
 		return err_set(err, r, "egress: %s", strerror(-r));
-	return spawn_missing(egress, err);
+	r = fetch_all(egress, err);
+	return r < 0 ? r : spawn_missing(egress, err);
 }
 
 void egress_end(struct egress *egress)

@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 	bool check = argc == 2 && strcmp(argv[1], PROGRESS_CHECK) == 0;
 	struct err err = {};
 	struct spec spec;
-	int r;
+	int environment_fd, r;
 
 	log_set_process("sandbox-supervisor");
 	if ((argc != 1 && !check) || fcntl(PROGRESS_SPEC_FD, F_GETFD) < 0 ||
@@ -62,6 +62,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	fcntl(PROGRESS_FD, F_SETFD, FD_CLOEXEC);
+	environment_fd = fcntl(PROGRESS_ENVIRONMENT_FD, F_SETFD, FD_CLOEXEC) < 0
+				 ? -1
+				 : PROGRESS_ENVIRONMENT_FD;
 	r = lead();
 	if (r < 0) {
 		log_error("cannot lead a session: %s", strerror(-r));
@@ -72,7 +75,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	close(PROGRESS_SPEC_FD);
-	r = check ? supervisor_check(&spec, PROGRESS_FD) : supervisor_run(&spec, PROGRESS_FD);
+	r = check ? supervisor_check(&spec, PROGRESS_FD, environment_fd)
+		  : supervisor_run(&spec, PROGRESS_FD, environment_fd);
 	spec_finish(&spec);
 	return r;
 }

@@ -84,7 +84,8 @@ bool member_ended(struct member *m, int status)
 {
 	if (m->supervisor->phase != PHASE_UP)
 		return false;
-	if (!m->layers) {
+	/* What runs is not ended for a replacement that fails: it is tried again. */
+	if (!m->layers && !m->supervisor->ready) {
 		child_explain_end(&m->child, status);
 		stop_begin_fault(m->supervisor);
 		return false;

@@ -36,8 +36,8 @@ int member_spawn(struct member *m, struct child_command *c, int theirs,
 /* Its record that it is closed in; the first one counts. */
 void member_note_isolation(struct member *m, const struct event *e);
 /*
- * True: it is to be replaced, and the log says so. One that ended before it was ever closed in ends the sandbox with its own
- * words, for it would fail again.
+ * True: it is to be replaced, and the log says so. Before the guest is ready one that ended before it was ever closed in ends the
+ * sandbox with its own words, for it would fail again.
  */
 bool member_ended(struct member *m, int status);
 

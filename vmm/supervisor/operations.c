@@ -109,6 +109,7 @@ static int send_request(
 	case CONTROL_WAIT:
 	case CONTROL_EVENTS:
 	case CONTROL_POLICY_RELOAD:
+	case CONTROL_SECRETS_RELOAD:
 		break;
 	}
 	return err_set(

@@ -8,8 +8,9 @@
  */
 #include "vmm/supervisor/json.h"
 
-#define PROGRESS_SPEC_FD 3
-#define PROGRESS_FD	 4
+#define PROGRESS_SPEC_FD	3
+#define PROGRESS_FD		4
+#define PROGRESS_ENVIRONMENT_FD 5 /* secrets/secret_environment.h; may be closed: there is none */
 #define PROGRESS_CHECK                                                                             \
 	"--check" /* the only word: find out whether it could start, and start nothing */
 

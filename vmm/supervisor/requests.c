@@ -123,6 +123,11 @@ void request_take(void *data, struct control_client *client, const struct contro
 	case CONTROL_POLICY_RELOAD:
 		request_reload(s, client);
 		break;
+	case CONTROL_SECRETS_RELOAD:
+		if (s->egress && s->phase == PHASE_UP)
+			egress_refresh_secrets(s->egress);
+		control_client_answer(client, NULL, -1);
+		break;
 	case CONTROL_EVENTS:
 		control_client_answer(client, NULL, -1);
 		control_client_park(client, CONTROL_EVENTS);

@@ -138,7 +138,8 @@ static int protect_all(
 	const struct spec_share *share, struct share_protected *list, struct err *err)
 {
 	static const char *const programs[] = { "sandboxctl", "sandbox-supervisor", "sandbox-vmm",
-		"sandbox-link", "sandbox-agent", "sandbox-unpack" };
+		"sandbox-link", "sandbox-agent", "sandbox-unpack", "sandbox-proxy",
+		"sandbox-injector", "sandbox-audit", "sandbox-secret" };
 	static const char *const scripts[] = { "initramfs/build", "tools/fetch", "kernel/fetch",
 		"kernel/build" };
 	char path[PATH_MAX], beside[PATH_MAX];

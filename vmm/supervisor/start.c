@@ -17,6 +17,7 @@
 #include "vmm/base/spawn.h"
 #include "vmm/supervisor/control.h"
 #include "vmm/supervisor/ports.h"
+#include "vmm/supervisor/secrets/secret_environment.h"
 #include "vmm/supervisor/progress.h"
 
 #define ENVIRONMENT_MAX 16
@@ -93,11 +94,13 @@ static int write_spec(const struct spec *spec, int *ret_fd, struct err *err)
 	return 0;
 }
 
-static int spawn_supervisor(const char *word, int spec_fd, int progress_fd, struct err *err)
+static int spawn_supervisor(
+	const char *word, int spec_fd, int progress_fd, int environment_fd, struct err *err)
 {
 	const struct spawn_fd fds[] = {
 		{ .source = spec_fd, .target = PROGRESS_SPEC_FD },
 		{ .source = progress_fd, .target = PROGRESS_FD },
+		{ .source = environment_fd, .target = PROGRESS_ENVIRONMENT_FD },
 	};
 	const char *const argv[] = { "sandbox-supervisor", word, NULL };
 	_cleanup_close_ int pidfd = -1;
@@ -177,7 +180,7 @@ static int follow(FILE *pipe, const struct spec *spec, struct start_watch *watch
 static int run_supervisor(const struct paths *paths, const struct spec *spec, const char *word,
 	struct start_watch *watch, struct err *err)
 {
-	_cleanup_close_ int spec_fd = -1, read_fd = -1, write_fd = -1;
+	_cleanup_close_ int spec_fd = -1, read_fd = -1, write_fd = -1, environment_fd = -1;
 	_cleanup_fclose_ FILE *pipe = NULL;
 	int fds[2], r;
 
@@ -185,6 +188,8 @@ static int run_supervisor(const struct paths *paths, const struct spec *spec, co
 	r = paths_prepare(paths, err);
 	if (r == 0)
 		r = write_spec(spec, &spec_fd, err);
+	if (r == 0)
+		r = secret_environment_write(paths, &environment_fd, err);
 	if (r < 0)
 		return r;
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -192,7 +197,7 @@ static int run_supervisor(const struct paths *paths, const struct spec *spec, co
 			strerror(errno));
 	read_fd = fds[0];
 	write_fd = fds[1];
-	r = spawn_supervisor(word, spec_fd, write_fd, err);
+	r = spawn_supervisor(word, spec_fd, write_fd, environment_fd, err);
 	if (r < 0)
 		return r;
 	close(TAKE_FD(write_fd));

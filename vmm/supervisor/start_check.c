@@ -16,7 +16,8 @@ static void tell_stage(void *data, const char *stage, const char *text)
 	progress_write_stage(*fd, stage, text);
 }
 
-static int check(const struct spec *spec, int progress_fd, const char **ret_stage, struct err *err)
+static int check(const struct spec *spec, int progress_fd, int environment_fd,
+	const char **ret_stage, struct err *err)
 {
 	struct boot_plan plan;
 	struct paths paths;
@@ -25,7 +26,7 @@ static int check(const struct spec *spec, int progress_fd, const char **ret_stag
 	if (r < 0)
 		return r;
 	*ret_stage = "policy";
-	r = egress_check(spec, &paths, err);
+	r = egress_check(spec, &paths, environment_fd, err);
 	if (r < 0)
 		return r;
 	boot_plan_init(&plan, spec, &paths);
@@ -35,7 +36,7 @@ static int check(const struct spec *spec, int progress_fd, const char **ret_stag
 	return r;
 }
 
-int supervisor_check(const struct spec *spec, int progress_fd)
+int supervisor_check(const struct spec *spec, int progress_fd, int environment_fd)
 {
 	_cleanup_json_ json_t *answer = NULL;
 	const char *stage = "prepare";
@@ -43,7 +44,7 @@ int supervisor_check(const struct spec *spec, int progress_fd)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
-	r = check(spec, progress_fd, &stage, &err);
+	r = check(spec, progress_fd, environment_fd, &stage, &err);
 	answer = r < 0 ? control_error_json(&err, stage) : json_pack("{s:b}", "ok", 1);
 	progress_write(progress_fd, answer);
 	close_keeping_errno(progress_fd);

@@ -175,6 +175,7 @@ static void finish(struct supervisor *s)
 	loop_destroy(s->loop);
 	record_finish(&s->record);
 	close_keeping_errno(s->signal_fd);
+	close_keeping_errno(s->environment_fd);
 	close_keeping_errno(s->lock_fd);
 	starter_finish(s);
 	free(s);
@@ -193,13 +194,14 @@ static int launch(struct supervisor *s, const char **ret_stage, struct err *err)
 	return r < 0 ? r : launch_spawn(s, ret_stage, err);
 }
 
-static struct supervisor *create(int progress_fd)
+static struct supervisor *create(int progress_fd, int environment_fd)
 {
 	struct supervisor *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->progress_fd = progress_fd;
+	s->environment_fd = environment_fd;
 	s->lock_fd = s->signal_fd = -1;
 	record_init(&s->record);
 	backend_processes_init(&s->processes);
@@ -233,9 +235,9 @@ static int run(struct supervisor *s)
 	return loop_run(s->loop);
 }
 
-int supervisor_run(struct spec *spec, int progress_fd)
+int supervisor_run(struct spec *spec, int progress_fd, int environment_fd)
 {
-	struct supervisor *s = create(progress_fd);
+	struct supervisor *s = create(progress_fd, environment_fd);
 	struct err err = {};
 	int r;
 

@@ -58,6 +58,7 @@ struct supervisor {
 	bool is_new; /* no record was there before */
 	bool spawned;
 	int lock_fd, progress_fd, signal_fd;
+	int environment_fd; /* for sandbox-secret alone; never read here (E20) */
 	struct boot_plan plan;
 	struct backend_processes processes;
 	struct child vmm, link;
