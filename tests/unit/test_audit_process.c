@@ -33,6 +33,7 @@ struct rig {
 	struct paths paths;
 	char folder[PATH_MAX];
 	int key_fd, event_fd, host_fd, guest_fd;
+	int forward_fd; /* what it forwards; -1: nothing is asked for */
 	int pidfd;
 	pid_t pid;
 };
@@ -43,6 +44,7 @@ static int set_up(void **state)
 	struct err err = {};
 	int r;
 
+	rig->forward_fd = -1;
 	/* Not below /tmp: what others may write to holds no log. */
 	snprintf(rig->paths.state, sizeof(rig->paths.state), "%s/audit_process_XXXXXX",
 		getenv("HOME") ? getenv("HOME") : "/root");
@@ -72,19 +74,32 @@ static int tear_down(void **state)
 
 static void begin(struct rig *rig, bool jailed)
 {
-	int events[2], host[2], guest[2];
-	const char *const argv[] = { getenv("SANDBOX_AUDIT"), "--name", "api", "--sandbox", "api",
+	int events[2], host[2], guest[2], forward[2] = { -1, -1 };
+	const char *argv[] = { getenv("SANDBOX_AUDIT"), "--name", "api", "--sandbox", "api",
 		"--instance", "i-1", "--folder", rig->folder, "--key-fd", "3", "--event-fd", "4",
-		"--source", "5:host", "--source", "6:guest", jailed ? NULL : "--unjailed", NULL };
+		"--source", "5:host", "--source", "6:guest", NULL, NULL, NULL, NULL, NULL, NULL };
+	size_t words = 0;
 	struct err err = {};
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, host), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, guest), 0);
+	while (argv[words])
+		words++;
+	if (!jailed)
+		argv[words++] = "--unjailed";
+	if (rig->forward_fd == 0) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, forward), 0);
+		rig->forward_fd = forward[0];
+		argv[words++] = "--forward";
+		argv[words++] = "journald";
+		argv[words++] = "--forward-fd";
+		argv[words++] = "7";
+	}
 	const struct spawn_fd fds[] = { { rig->key_fd, 3 }, { events[1], 4 }, { host[1], 5 },
-		{ guest[1], 6 }, { STDERR_FILENO, STDERR_FILENO } };
+		{ guest[1], 6 }, { STDERR_FILENO, STDERR_FILENO }, { forward[1], 7 } };
 	const struct spawn_spec spec = {
-		.path = argv[0], .argv = argv, .fds = fds, .fd_count = sizeof(fds) / sizeof(fds[0])
+		.path = argv[0], .argv = argv, .fds = fds, .fd_count = forward[1] >= 0 ? 6 : 5
 	};
 	int r = jailed ? jail_spawn(&spec, geteuid(), getegid(), &rig->pid, &rig->pidfd, &err)
 		       : spawn(&spec, &rig->pid, &rig->pidfd, &err);
@@ -92,6 +107,8 @@ static void begin(struct rig *rig, bool jailed)
 	if (r < 0)
 		print_message("%s\n", err.text);
 	assert_int_equal(r, 0);
+	if (forward[1] >= 0)
+		close(forward[1]);
 	close(events[1]);
 	close(host[1]);
 	close(guest[1]);
@@ -270,6 +287,39 @@ static void test_killed(void **state)
 	free(look(rig, 3));
 }
 
+static void expect_forwarded(struct rig *rig, const char *part)
+{
+	struct pollfd p = { .fd = rig->forward_fd, .events = POLLIN };
+	static char text[32768];
+	ssize_t n;
+
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	n = recv(rig->forward_fd, text, sizeof(text) - 1, 0);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_memory_equal(text,
+		"PRIORITY=6\nSYSLOG_IDENTIFIER=sandboxctl-audit\nSANDBOXCTL_SANDBOX=api\nMESSAGE=",
+		76);
+	if (!strstr(text, part))
+		fail_msg("%s is not in %s", part, text);
+	assert_ptr_equal(strchr(text + 76, '\n'), text + n - 1);
+}
+
+/* What is written is said elsewhere too, the head that signs it included. */
+static void test_forwards(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->forward_fd = 0;
+	begin(rig, can_be_jailed);
+	assert_int_equal(next_event(rig).kind, EVENT_AUDIT_ISOLATED);
+	send_one(rig->host_fd, "a.test", AUDIT_ALLOWED);
+	expect_forwarded(rig, "\"host\":\"a.test\"");
+	expect_forwarded(rig, "|end 1 ");
+	end(rig, 0);
+	close(rig->forward_fd);
+}
+
 static void test_key_is_kept(void **state)
 {
 	struct rig *rig = *state;
@@ -299,6 +349,7 @@ int main(void)
 		TEST(test_signed_while_it_runs),
 		TEST(test_full_disk),
 		TEST(test_killed),
+		TEST(test_forwards),
 		TEST(test_key_is_kept),
 	};
 

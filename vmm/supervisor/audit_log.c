@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ struct audit_log {
 	struct supervisor *supervisor;
 	struct member writer;
 	char folder[PATH_MAX];
-	int key_fd;
+	int key_fd, forward_fd;
 	int sender_fds[AUDIT_LOG_SENDERS], writer_fds[AUDIT_LOG_SENDERS];
 	struct audit_sender *host, *guest; /* our own two */
 	struct loop_source *timer;
@@ -93,6 +94,12 @@ static int spawn_writer(struct audit_log *log, struct err *err)
 	child_command_add(&c, "--folder");
 	child_command_add(&c, "%s", log->folder);
 	child_command_add_fd(&c, "--key-fd", log->key_fd);
+	if (log->forward_fd >= 0) {
+		child_command_add(&c, "--forward");
+		child_command_add(
+			&c, "%s", s->config.forward == FORWARD_JOURNALD ? "journald" : "syslog");
+		child_command_add_fd(&c, "--forward-fd", log->forward_fd);
+	}
 	for (size_t i = 0; i < AUDIT_LOG_SENDERS; i++) {
 		child_command_add(&c, "--source");
 		child_command_add(
@@ -127,6 +134,26 @@ static int make_socket(struct audit_log *log, size_t sender, struct err *err)
 	return r;
 }
 
+/* A setting that cannot be kept is an error: somebody relies on it. */
+static int open_forward(enum forward_kind kind, int *ret_fd, struct err *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = -1;
+
+	if (kind == FORWARD_NONE)
+		return 0;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s",
+		kind == FORWARD_JOURNALD ? FORWARD_JOURNALD_PATH : FORWARD_SYSLOG_PATH);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		err_set(err, -errno, "audit.forward: %s: %m", address.sun_path);
+		return err_next_step(
+			err, "take it out of config.json, or start what listens there");
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
 int audit_log_create(struct supervisor *s, struct audit_log **ret, struct err *err)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
@@ -136,11 +163,13 @@ int audit_log_create(struct supervisor *s, struct audit_log **ret, struct err *e
 		return err_set(err, -ENOMEM, "audit: no memory");
 	*ret = log;
 	log->supervisor = s;
-	log->key_fd = -1;
+	log->key_fd = log->forward_fd = -1;
 	member_init(&log->writer, s, log, "sandbox-audit");
 	for (size_t i = 0; i < AUDIT_LOG_SENDERS; i++)
 		log->sender_fds[i] = log->writer_fds[i] = -1;
 	r = audit_open(&s->paths, s->record.spec.name, &log->key_fd, log->folder, err);
+	if (r == 0)
+		r = open_forward(s->config.forward, &log->forward_fd, err);
 	for (size_t i = 0; r == 0 && i < AUDIT_LOG_SENDERS; i++)
 		r = make_socket(log, i, err);
 	return r;
@@ -159,6 +188,7 @@ void audit_log_destroy(struct audit_log *log)
 		close_keeping_errno(log->writer_fds[i]);
 	}
 	close_keeping_errno(log->key_fd);
+	close_keeping_errno(log->forward_fd);
 	free(log);
 }
 

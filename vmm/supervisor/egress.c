@@ -210,6 +210,18 @@ static int fetch_all(struct egress *egress, struct err *err)
 	return r;
 }
 
+static void add_settings(const struct config *config, struct child_command *c)
+{
+	if (*config->dns) {
+		child_command_add(c, "--dns");
+		child_command_add(c, "%s", config->dns);
+	}
+	if (*config->trust_file) {
+		child_command_add(c, "--trust-file");
+		child_command_add(c, "%s", config->trust_file);
+	}
+}
+
 static int spawn_injector(struct egress *egress, struct injector *i, struct err *err)
 {
 	_cleanup_close_ int ours = -1, channel = -1, secret = -1;
@@ -232,6 +244,7 @@ static int spawn_injector(struct egress *egress, struct injector *i, struct err 
 	child_command_add_fd(&c, "--policy-fd", egress->plan.policy.bundle_fd);
 	child_command_add_fd(
 		&c, "--audit-fd", audit_log_fd(egress->supervisor->audit, AUDIT_LOG_INJECTORS));
+	add_settings(&egress->supervisor->config, &c);
 	if (*i->binding.id) {
 		child_command_add(&c, "--binding");
 		child_command_add(&c, "%s", i->binding.id);

@@ -49,6 +49,10 @@ int launch_prepare(struct supervisor *s, const char **ret_stage, struct err *err
 	int r;
 
 	boot_plan_init(&s->plan, &s->record.spec, &s->paths);
+	*ret_stage = "config";
+	r = config_load(&s->paths, NULL, &s->config, err);
+	if (r < 0)
+		return r;
 	*ret_stage = "policy";
 	r = egress_create(s, &s->egress, err);
 	if (r < 0)

@@ -4,6 +4,7 @@
 
 #include "vmm/base/cleanup.h"
 #include "vmm/supervisor/boot_plan.h"
+#include "vmm/supervisor/config.h"
 #include "vmm/supervisor/control.h"
 #include "vmm/supervisor/egress.h"
 #include "vmm/supervisor/progress.h"
@@ -20,9 +21,14 @@ static int check(const struct spec *spec, int progress_fd, int environment_fd,
 	const char **ret_stage, struct err *err)
 {
 	struct boot_plan plan;
+	struct config config;
 	struct paths paths;
 	int r = paths_load(&paths, err);
 
+	if (r < 0)
+		return r;
+	*ret_stage = "config";
+	r = config_load(&paths, NULL, &config, err);
 	if (r < 0)
 		return r;
 	*ret_stage = "policy";

@@ -26,6 +26,7 @@
 #include "vmm/supervisor/backend_kvm.h"
 #include "vmm/supervisor/boot_plan.h"
 #include "vmm/supervisor/child_log.h"
+#include "vmm/supervisor/config.h"
 #include "vmm/supervisor/control_server.h"
 #include "vmm/supervisor/egress.h"
 #include "vmm/supervisor/status.h"
@@ -54,6 +55,7 @@ struct child {
 
 struct supervisor {
 	struct paths paths;
+	struct config config;
 	struct record record;
 	bool is_new; /* no record was there before */
 	bool spawned;

@@ -15,6 +15,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/parse.h"
 #include "vmm/jail/seccomp_table.h"
+#include "vmm/supervisor/audit/forward.h"
 #include "vmm/supervisor/audit/writer.h"
 #include "vsock-proxy/process.h"
 
@@ -22,8 +23,8 @@
 #define WORDS_MAX  64
 
 struct options {
-	const char *name, *folder, *sandbox, *instance;
-	int lifeline_fd, event_fd, control_fd, lock_fd, key_fd;
+	const char *name, *folder, *sandbox, *instance, *forward;
+	int lifeline_fd, event_fd, control_fd, lock_fd, key_fd, forward_fd;
 	struct writer_source sources[WRITER_SOURCES_MAX];
 	size_t source_count;
 };
@@ -36,6 +37,7 @@ struct own {
 	int folder_fd;
 	struct store *store;
 	struct writer *writer;
+	struct forward forward;
 };
 
 /* FD:host or FD:guest */
@@ -96,6 +98,8 @@ static int parse_options(struct own *own, int argc, char **argv, struct err *err
 		{ "--key-fd", &o->key_fd, NULL, true },
 		{ "--sandbox", NULL, &o->sandbox, true },
 		{ "--instance", NULL, &o->instance, true },
+		{ "--forward", NULL, &o->forward, false },
+		{ "--forward-fd", &o->forward_fd, NULL, false },
 	};
 	char *words[WORDS_MAX];
 	int r = take_sources(o, &argc, argv, words, err);
@@ -107,7 +111,19 @@ static int parse_options(struct own *own, int argc, char **argv, struct err *err
 			      strlen(o->instance) > AUDIT_NAME_MAX))
 		r = err_set(err, -EINVAL,
 			"--sandbox, --instance or --folder is not a name, an id or a path");
+	if (r == 0 && o->forward) {
+		own->forward = (struct forward){ forward_kind_parse(o->forward), o->forward_fd,
+			o->sandbox, 0 };
+		if (own->forward.kind == FORWARD_NONE || o->forward_fd < 0)
+			r = err_set(
+				err, -EINVAL, "--forward: journald or syslog, with --forward-fd");
+	}
 	return r;
+}
+
+static void on_written(void *data, const char *text, size_t len)
+{
+	forward_send(data, text, len);
 }
 
 static int open_log(struct own *own, struct err *err)
@@ -117,11 +133,15 @@ static int open_log(struct own *own, struct err *err)
 		.instance = own->options.instance,
 		.source = AUDIT_FROM_HOST };
 	const char *path = own->process.unjailed ? own->options.folder : LOG_FOLDER;
+	int r;
 
 	own->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (own->folder_fd < 0)
 		return err_set(err, -errno, "the audit log's folder: %m");
-	return store_open(own->folder_fd, own->key, &origin, &limits, &own->store, err);
+	r = store_open(own->folder_fd, own->key, &origin, &limits, &own->store, err);
+	if (r == 0)
+		store_listen(own->store, on_written, &own->forward);
+	return r;
 }
 
 static int set_up(struct own *own, struct err *err)

@@ -29,6 +29,8 @@ struct store {
 	uint64_t size; /* of the active file */
 	uint64_t begun_s; /* when its first line was written */
 	bool dirty; /* more is in it than a head says */
+	store_listener_fn *listener;
+	void *listener_data;
 	char line[AUDIT_LINE_MAX];
 };
 
@@ -42,6 +44,18 @@ static uint64_t clock_real_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+void store_listen(struct store *s, store_listener_fn *listener, void *data)
+{
+	s->listener = listener;
+	s->listener_data = data;
+}
+
+static void tell(const struct store *s, const char *text, size_t len)
+{
+	if (s->listener)
+		s->listener(s->listener_data, text, len);
+}
+
 static int sign_head(struct store *s)
 {
 	char text[AUDIT_HEAD_MAX];
@@ -53,7 +67,10 @@ static int sign_head(struct store *s)
 	if (r < 0)
 		return r;
 	s->dirty = false;
-	return fsync(s->dir_fd) < 0 ? -errno : 0;
+	if (fsync(s->dir_fd) < 0)
+		return -errno;
+	tell(s, text, (size_t)n);
+	return 0;
 }
 
 static int open_active(struct store *s)
@@ -94,6 +111,7 @@ int store_append(struct store *s, enum audit_source source, const struct audit_e
 		s->begun_s = clock_real_ns() / NS_PER_S;
 	s->size += (uint64_t)n;
 	s->dirty = true;
+	tell(s, s->line, (size_t)n);
 	return 0;
 }
 

@@ -36,6 +36,9 @@ struct store;
 int store_open(int dir_fd, const struct audit_key *key, const struct audit_origin *origin,
 	const struct store_limits *limits, struct store **ret, struct err *err);
 void store_destroy(struct store *store); /* syncs nothing */
+/* Told of each line that is in the log, and of each head that was signed; borrowed. */
+typedef void store_listener_fn(void *data, const char *text, size_t len);
+void store_listen(struct store *store, store_listener_fn *listener, void *data);
 /* -errno: nothing of it is in the log. */
 int store_append(struct store *store, enum audit_source source, const struct audit_event *event);
 /* To the disk, signed; sealing and retention where it is time. */
