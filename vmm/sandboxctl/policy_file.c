@@ -196,11 +196,9 @@ static json_t *registry_rule(const struct client_registry *registry, const char 
 	return rule;
 }
 
-/* Adds it with an id of its own, unless there is one like it. Steals the rule. */
+/* Adds it, unless there is one like it but for its id. */
 static int add_once(json_t *rules, json_t *rule, size_t *added)
 {
-	_cleanup_json_ json_t *owned = rule;
-
 	if (!rule)
 		return -ENOMEM;
 	for (size_t i = 0; i < json_array_size(rules); i++)
@@ -213,9 +211,11 @@ static int add_once(json_t *rules, json_t *rule, size_t *added)
 static int add_registry(json_t *rules, const struct client_registry *registry, size_t *added)
 {
 	char id[POLICY_ID_MAX + 1] = "";
+	_cleanup_json_ json_t *rule = NULL;
 
 	choose_id(rules, client_name(registry->client), id);
-	return add_once(rules, registry_rule(registry, id), added);
+	rule = registry_rule(registry, id);
+	return add_once(rules, rule, added);
 }
 
 int policy_file_init(const char *path, const char *preset,
@@ -289,9 +289,11 @@ int policy_file_learn(const char *path, const char *preset, const struct learnt 
 	rules = list_in(document, "rules");
 	for (size_t i = 0; i < count && r == 0; i++) {
 		char id[POLICY_ID_MAX + 1] = "";
+		_cleanup_json_ json_t *rule = NULL;
 
 		choose_id(rules, "learnt", id);
-		r = add_once(rules, learnt_rule(&learnt[i], id), &added);
+		rule = learnt_rule(&learnt[i], id);
+		r = add_once(rules, rule, &added);
 	}
 	if (r < 0)
 		return err_set(err, r, "%s: no memory", path);
