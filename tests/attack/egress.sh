@@ -115,4 +115,11 @@ for user in sandbox root; do
 	contains "it was asked" "$seen" asked
 	attempt "E8: as $user: $seen" grep -q 'LET THROUGH' <<<"$seen"
 done
+note "E8: a root of the guest who takes the capture away has less, not more"
+equal "devices of a network" "lo sandbox0" "$(inside one 'echo $(ls /sys/class/net)')"
+contains "before" "$(inside_root one 'curl -sS --noproxy "*" --max-time 30 https://nobody.test/')" '"error":"denied"'
+inside_root one 'ip link set sandbox0 down'
+attempt "E8: without a link" inside_root one 'curl -sS --noproxy "*" --max-time 30 https://nobody.test/'
+attempt "E8: to an address" inside_root one 'curl -sS --noproxy "*" --max-time 30 https://93.184.216.34/'
+contains "through the proxy's port, as policy has it" "$(inside one 'curl -sS https://nobody.test/')" '"error":"denied"'
 equal "both live" "running running" "$(data one state) $(data two state)"

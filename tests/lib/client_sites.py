@@ -125,4 +125,5 @@ def main():
     (tree / "asked").touch()
 
 
-main()
+if __name__ == "__main__":
+    main()

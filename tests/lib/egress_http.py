@@ -68,10 +68,10 @@ def ask(rig, target, host="api.test", port=443, method="GET", **more):
     return out
 
 
-def start_origin(rig, names):
+def start_origin(rig, names, script="origin.js", *words):
     rig.dns.names.update({name: [ORIGIN] for name in names})
     certificate, key = leaf(rig.folder, "roots", *names)
-    origin = rig.start_origin("node", str(pathlib.Path(__file__).resolve().parent / "origin.js"), ORIGIN, str(certificate), str(key))
+    origin = rig.start_origin("node", str(pathlib.Path(__file__).resolve().parent / script), ORIGIN, str(certificate), str(key), *words)
     assert origin.stdout.readline() == "ready\n"
 
 

@@ -303,8 +303,8 @@ def https(rig, stream, name, protocols=("http/1.1",)):
     return context.wrap_socket(stream, server_hostname=name)
 
 
-def bridge(rig, host, port):
-    """A port of our own loopback that leads to streams for host and port: for programs that want to connect by TCP."""
+def bridge(rig, host, port, kind=EGRESS_CAPTURED):
+    """A port of our own loopback that leads to streams for host and port (or of that kind): for programs that connect by TCP."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def pump(source, sink):
@@ -318,7 +318,7 @@ def bridge(rig, host, port):
     def serve():
         while True:
             client, _ = listener.accept()
-            stream, verdict, _ = rig.connect(host, port)
+            stream, verdict, _ = rig.connect(host, port, kind)
             if verdict != ACCEPTED:
                 client.close()
                 continue

@@ -10,6 +10,11 @@ const [address, certificate, key, tree] = process.argv.slice(2);
 
 const gitEnvironment = { PATH: process.env.PATH, GIT_HTTP_EXPORT_ALL: '1', GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' };
 
+// With TREE/token, who asks for a repository whose name begins with `private` needs that as a password.
+const token = fs.existsSync(path.join(tree, 'token')) ? fs.readFileSync(path.join(tree, 'token'), 'utf8') : null;
+const isRefused = (request) => token && request.url.includes('/private') &&
+	request.headers.authorization !== 'Basic ' + Buffer.from('x-access-token:' + token).toString('base64');
+
 // CGI (RFC 3875). Without CONTENT_LENGTH the backend reads to the end, which a chunked body has as well.
 function git(host, url, request, response) {
 	const child = spawn('git', ['http-backend'], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...gitEnvironment, GIT_PROJECT_ROOT: path.join(tree, host), PATH_INFO: url.pathname,
@@ -67,6 +72,8 @@ function answer(request, response) {
 	fs.appendFileSync(path.join(tree, 'asked'), `${request.httpVersion} ${request.method} ${host} ${request.url}\n`);
 	if ((request.headers['content-type'] || '').startsWith('application/grpc'))
 		grpc(request, response);
+	else if (isRefused(request))
+		response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }), response.end();
 	else if (/^[^?]*\.git\//.test(request.url))
 		git(host, url, request, response);
 	else
