@@ -54,6 +54,7 @@ struct session {
 	size_t pending_at, pending_len;
 
 	int interrupts; /* in a row */
+	bool stream_over; /* nothing comes any more; what came is still to be taken */
 	bool ended;
 	struct session_result result;
 	struct err error; /* of SESSION_REFUSED */
@@ -292,14 +293,16 @@ static void read_stream(struct session *s)
 	if (n > 0)
 		s->from_guest_len += (size_t)n;
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		end(s, SESSION_LOST, 0);
+		s->stream_over = true;
 }
 
-/* Frames go on until one waits for its output. */
+/* Frames go on until one waits for its output. The last of them comes before the end of the stream. */
 static void take_frames(struct session *s)
 {
 	while (!s->ended && !s->pending_sink && take_next_frame(s))
 		;
+	if (s->stream_over && !s->pending_sink)
+		end(s, SESSION_LOST, 0);
 }
 
 /*
@@ -350,7 +353,7 @@ enum watched { WATCH_STREAM, WATCH_SIGNALS, WATCH_STDIN, WATCH_OUTPUT, WATCHED }
 
 static bool stream_read_wanted(const struct session *s)
 {
-	return !s->pending_sink && s->from_guest_len < sizeof(s->from_guest);
+	return !s->pending_sink && !s->stream_over && s->from_guest_len < sizeof(s->from_guest);
 }
 
 static void watch(const struct session *s, struct pollfd p[static WATCHED])
