@@ -51,6 +51,12 @@ says "push" "" 'cd /tmp/repo && git config user.email a@test && git config user.
 equal "what was pushed" two "$(git -c safe.directory='*' -C "$site/git.test/repo.git" log -1 --format=%s main)"
 says "fetch" "" 'cd /tmp && git clone -q --depth 1 https://git.test/repo.git again && cmp repo/more again/more && cd again && git fetch -q --unshallow'
 
+# with a token that is on the host only (E14, E15)
+says "a private repository" "" 'cd /tmp && git clone -q https://git.test/mine/private.git && cd private && git config user.email a@test && git config user.name a &&
+	echo >>README && git commit -qam two && git push -q origin main && git fetch -q'
+equal "what was pushed there" two "$(git -c safe.directory='*' -C "$site/git.test/mine/private.git" log -1 --format=%s main)"
+attempt "E14: the token in the guest" inside_root clients "grep -rlF '$(cat "$site/token")' /run /tmp /etc /home /root /workspace"
+
 note "npm"
 says "npm install" "tiny and leaf" 'mkdir /tmp/npm && cd /tmp/npm && echo "{}" >package.json && echo registry=https://npm.test/ >.npmrc &&
 	npm install --no-update-notifier tiny && node -e "console.log(require(\"tiny\"))"'

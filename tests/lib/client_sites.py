@@ -13,6 +13,7 @@ import sys
 import tarfile
 import zipfile
 
+TOKEN = "ghx_The-Token/42+x"  # of private repositories
 REPOSITORY_BYTES = 1200000
 
 
@@ -115,6 +116,8 @@ def go(site):
 def main():
     tree = pathlib.Path(sys.argv[1])
     repository(tree / "git.test" / "repo.git", {"README": "a repository\n", "large": os.urandom(REPOSITORY_BYTES)})
+    repository(tree / "git.test" / "mine" / "private.git", {"README": "a private repository\n"})
+    put(tree / "token", TOKEN)
     npm(tree / "npm.test")
     pip(tree / "pip.test")
     apt(tree / "apt.test")

@@ -16,11 +16,13 @@ cat >"$XDG_CONFIG_HOME/sandboxctl/policy.json" <<-'POLICY'
 	  { "id": "registries", "action": "allow", "host": ["pip.test", "apt.test", "cargo.test", "go.test"], "methods": ["GET", "HEAD"] },
 	  { "id": "grpc", "action": "allow", "host": "grpc.test", "port": 443, "methods": "POST" },
 	  { "id": "opaque", "action": "allow", "host": "ssh.test", "port": 2222, "protocol": "tcp" },
-	  { "id": "ssh", "action": "allow", "host": "git.test", "port": 2222, "protocol": "ssh" } ] }
+	  { "id": "ssh", "action": "allow", "host": "git.test", "port": 2222, "protocol": "ssh" } ],
+	  "bindings": [ { "id": "private", "secret": "git", "host": "git.test", "git": { "repositories": ["mine/private"], "push": true } } ] }
 POLICY
 as_user
 chown -R 1001:1001 "$HOME"
 folder=$(project clients)
+ctl secret set git <"$site/token"
 
 # begin [FLAGS...]: the sandbox, once the workspace has what it should.
 begin() {

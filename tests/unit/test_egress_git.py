@@ -9,11 +9,9 @@ import sys
 from urllib.parse import quote
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tests.lib.client_sites import repository  # noqa: E402
+from tests.lib.client_sites import TOKEN, repository  # noqa: E402
 from tests.lib.egress_http import *  # noqa: E402,F403
 from tests.lib.egress_rig import *  # noqa: E402,F403
-
-TOKEN = "ghx_The-Token/42+x"
 
 
 def policy(push):
