@@ -29,6 +29,12 @@ struct dial {
 	int code; /* what the last attempt, or the name, failed with */
 	const char *why;
 	struct attempt attempts[DIAL_ATTEMPTS_MAX];
+	/* Through the host's own proxy, once that is connected. */
+	struct policy_host target;
+	uint16_t target_port;
+	struct loop_source *via_source; /* NULL: not yet */
+	int via_fd;
+	struct via via;
 };
 
 DEFINE_CLEANUP(dial, dial_cancel)
@@ -52,6 +58,10 @@ void dial_cancel(struct dial *d)
 	resolver_cancel(d->query);
 	for (size_t i = 0; i < ARRAY_SIZE(d->attempts); i++)
 		end_attempt(&d->attempts[i]);
+	if (d->via_source) {
+		loop_remove(d->via_source);
+		close(d->via_fd);
+	}
 	loop_remove(d->stagger);
 	loop_remove(d->deadline);
 	loop_remove(d->teller);
@@ -77,14 +87,11 @@ static void on_tell(void *data)
 	setup.done(setup.data, code, why);
 }
 
-static void succeed(struct attempt *a)
+static void finish(struct dial *d, int fd)
 {
-	struct dial_setup setup = a->dial->setup;
-	int fd = a->fd;
+	struct dial_setup setup = d->setup;
 
-	loop_remove(a->source);
-	a->source = NULL;
-	dial_cancel(a->dial);
+	dial_cancel(d);
 	setup.done(setup.data, fd, "");
 }
 
@@ -101,6 +108,10 @@ static const char *words_for(int code)
 		return "it did not answer in time";
 	case -ECONNREFUSED:
 		return "it refuses connections";
+	case -EPERM:
+		return "the host's own proxy refuses to connect there";
+	case -EPROTO:
+		return "what the host has as its proxy is none";
 	}
 	return "it cannot be reached";
 }
@@ -124,6 +135,53 @@ static socklen_t fill_address(
 	v6->sin6_port = htons(port);
 	memcpy(&v6->sin6_addr, host->address, 16);
 	return sizeof(*v6);
+}
+
+static void on_via(void *data, uint32_t events)
+{
+	struct dial *d = data;
+	int r = via_step(&d->via, d->via_fd);
+
+	(void)events;
+	if (r == 0) {
+		loop_modify(d->via_source, via_events(&d->via));
+	} else if (r > 0) {
+		loop_remove(d->via_source);
+		d->via_source = NULL;
+		finish(d, d->via_fd);
+	} else {
+		loop_modify(d->via_source, 0);
+		fail(d, r, words_for(r));
+	}
+}
+
+static void ask_proxy(struct dial *d, int fd)
+{
+	int r;
+
+	loop_timer_set(d->stagger, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(d->attempts); i++)
+		end_attempt(&d->attempts[i]);
+	d->via_fd = fd;
+	via_begin(&d->via, &d->target, d->target_port);
+	r = loop_add_fd(d->setup.loop, fd, via_events(&d->via), on_via, d, &d->via_source);
+	if (r < 0) {
+		close(fd);
+		fail(d, r, words_for(r));
+	}
+}
+
+static void succeed(struct attempt *a)
+{
+	struct dial *d = a->dial;
+	int fd = a->fd;
+
+	loop_remove(a->source);
+	a->source = NULL;
+	if (d->setup.via)
+		ask_proxy(d, fd);
+	else
+		finish(d, fd);
 }
 
 /* Connected, or it failed. */
@@ -195,7 +253,8 @@ static void go_on(struct dial *d)
 		if (!a)
 			return;
 		d->next++;
-		if (!d->setup.judge(d->setup.data, address)) {
+		/* The proxy's own addresses are the host's business. */
+		if (!d->setup.via && !d->setup.judge(d->setup.data, address)) {
 			d->judged_out++;
 			continue;
 		}
@@ -267,7 +326,10 @@ int dial_start(const struct dial_setup *setup, const struct policy_host *host, u
 	if (!d)
 		return -ENOMEM;
 	d->setup = *setup;
-	d->port = port;
+	d->port = setup->via ? setup->via->port : port;
+	d->target = *host;
+	d->target_port = port;
+	d->via_fd = -1;
 	r = loop_add_timer(setup->loop, on_stagger, d, &d->stagger);
 	if (r == 0)
 		r = loop_add_timer(setup->loop, on_deadline, d, &d->deadline);
@@ -275,8 +337,15 @@ int dial_start(const struct dial_setup *setup, const struct policy_host *host, u
 		r = loop_add_timer(setup->loop, on_tell, d, &d->teller);
 	if (r == 0)
 		r = loop_timer_set(d->deadline, DIAL_TIMEOUT_MS);
-	if (r == 0)
-		r = resolver_resolve(setup->resolver, host, on_resolved, d, &known, &d->query);
+	if (r < 0)
+		return r;
+	if (setup->via && host->kind != POLICY_HOST_NAME && !setup->judge(setup->data, host)) {
+		fail(d, -EACCES, words_for(-EACCES));
+		*ret = TAKE_PTR(d);
+		return 0;
+	}
+	r = resolver_resolve(setup->resolver, setup->via ? &setup->via->host : host, on_resolved, d,
+		&known, &d->query);
 	if (r < 0)
 		return r;
 	if (r == 1)

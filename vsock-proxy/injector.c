@@ -346,7 +346,7 @@ static int set_up(struct injector *injector, struct err *err)
 {
 	const struct injector_config *c = &injector->config;
 	struct upstream_setup setup = {
-		.loop = injector->loop, .resolver = c->resolver, .tls = c->tls
+		.loop = injector->loop, .resolver = c->resolver, .tls = c->tls, .via = c->via
 	};
 	int r = audit_sender_create(injector->loop, c->audit_fd, &injector->audit);
 

@@ -18,6 +18,7 @@
 struct injector;
 struct local_address;
 struct resolver;
+struct via_target;
 struct tls_client;
 
 struct injector_config {
@@ -31,6 +32,7 @@ struct injector_config {
 	struct resolver *resolver; /* these three are borrowed */
 	struct local_address *local;
 	struct tls_client *tls;
+	const struct via_target *via; /* NULL: none; borrowed too */
 };
 
 int injector_create(struct loop *loop, const struct injector_config *config, struct injector **ret,

@@ -19,9 +19,10 @@
 #include "vsock-proxy/process.h"
 #include "vsock-proxy/resolver.h"
 #include "vsock-proxy/tls_client.h"
+#include "vsock-proxy/via.h"
 
 struct options {
-	const char *name, *binding, *secret_name, *trust_file, *dns;
+	const char *name, *binding, *secret_name, *trust_file, *dns, *proxy;
 	int lifeline_fd, event_fd, control_fd, lock_fd, channel_fd, policy_fd, audit_fd, secret_fd;
 	bool unjailed;
 };
@@ -34,6 +35,7 @@ struct own {
 	struct tls_client *tls;
 	char *secret; /* INJECT_SECRET_MAX + 1, locked; until the injector has its own */
 	size_t secret_len;
+	struct via_target via;
 	struct injector *injector;
 };
 
@@ -53,6 +55,7 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
 		{ "--secret-fd", &o->secret_fd, NULL, false },
 		{ "--trust-file", NULL, &o->trust_file, false },
 		{ "--dns", NULL, &o->dns, false },
+		{ "--proxy", NULL, &o->proxy, false },
 	};
 	int r = process_options_parse(table, ARRAY_SIZE(table), &o->unjailed, argc, argv, err);
 
@@ -97,8 +100,11 @@ static void forget_secret(struct own *own)
 
 static int open_host(struct own *own, struct err *err)
 {
+	const char *proxy = own->options.proxy;
 	int r = resolver_create(own->process.loop, own->options.dns, &own->resolver, err);
 
+	if (r == 0 && proxy && !via_parse(proxy, &own->via))
+		r = err_set(err, -EINVAL, "--proxy %.300s: not HOST:PORT", proxy);
 	if (r == 0)
 		r = local_address_init(&own->local, err);
 	return r < 0 ? r : tls_client_create(own->options.trust_file, &own->tls, err);
@@ -127,6 +133,7 @@ static int set_up(struct own *own, struct err *err)
 	config.resolver = own->resolver;
 	config.local = &own->local;
 	config.tls = own->tls;
+	config.via = o->proxy ? &own->via : NULL;
 	config.secret = (struct inject_secret){ own->secret, own->secret_len };
 	if (r == 0)
 		r = injector_create(own->process.loop, &config, &own->injector, err);

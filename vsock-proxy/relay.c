@@ -190,7 +190,8 @@ void relay_begin(struct injector *injector, struct channel_stream *stream,
 		.resolver = injector->config.resolver,
 		.judge = judge,
 		.done = dialled,
-		.data = relay };
+		.data = relay,
+		.via = injector->config.via };
 
 	if (!relay) {
 		channel_reset(stream, RECORD_INTERNAL);

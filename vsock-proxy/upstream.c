@@ -384,7 +384,8 @@ static int dial_new(struct upstream_pool *pool, const struct upstream_target *ta
 	struct dial_setup setup = { .loop = pool->setup.loop,
 		.resolver = pool->setup.resolver,
 		.judge = judge,
-		.done = dialled };
+		.done = dialled,
+		.via = pool->setup.via };
 	int r;
 
 	if (pool->count >= UPSTREAM_CONNECTIONS_MAX)
@@ -614,7 +615,9 @@ static struct connection *find_free(struct upstream_pool *pool,
 	const struct upstream_target *target, const struct upstream_ops *ops, void *owner)
 {
 	for (struct connection *c = pool->connections; c; c = c->next)
-		if (is_free(c) && same_target(&c->target, target) && ops->judge(owner, &c->address))
+		/* Through a proxy its address says nothing about the target's. */
+		if (is_free(c) && same_target(&c->target, target) &&
+			(pool->setup.via || ops->judge(owner, &c->address)))
 			return c;
 	return NULL;
 }

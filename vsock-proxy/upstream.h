@@ -32,6 +32,7 @@ struct upstream_setup {
 	struct loop *loop;
 	struct resolver *resolver;
 	struct tls_client *tls;
+	const struct via_target *via; /* the host's own proxy; NULL: none */
 };
 
 struct upstream_target {

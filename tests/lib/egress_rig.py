@@ -117,7 +117,8 @@ class NameServer(threading.Thread):
 class Rig:
     """An internet, a proxy, injectors. Use as a context manager."""
 
-    def __init__(self, build, documents, secrets=None, tier=1):
+    def __init__(self, build, documents, secrets=None, tier=1, injector_words=()):
+        self.injector_words = list(injector_words)
         self.build, self.documents, self.secrets, self.tier = pathlib.Path(build), documents, secrets or {}, tier
         self.children, self.keep = [], []
 
@@ -199,7 +200,7 @@ class Rig:
     def add_injector(self, binding, policy, name=None, value=None):
         ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         control, control_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        words = ["--dns", NAME_SERVER, "--trust-file", str(self.roots)]
+        words = ["--dns", NAME_SERVER, "--trust-file", str(self.roots)] + self.injector_words
         fds = {"--channel-fd": channel.fileno(), "--policy-fd": policy, "--control-fd": control_end.fileno(), "--audit-fd": self.audit_writer.fileno()}
         if binding:
             words += ["--binding", binding, "--secret-name", name]

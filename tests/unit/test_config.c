@@ -70,11 +70,13 @@ static void test_layers(void **state)
 	assert_string_equal(c.dns, "");
 	put(system_file,
 		"{\"version\":1,\"audit\":{\"forward\":\"syslog\"},\"egress\":{\"dns\":[\"192.0.2.1\",\"[2001:db8::1]:53\"]}}");
-	put(user_file(), "{\"version\":1,\"egress\":{\"trust_file\":\"/etc/roots.pem\"}}");
+	put(user_file(),
+		"{\"version\":1,\"egress\":{\"trust_file\":\"/etc/roots.pem\",\"proxy\":\"proxy.test:3128\"}}");
 	assert_int_equal(load(&c, &err), 0);
 	assert_int_equal(c.forward, FORWARD_SYSLOG);
 	assert_string_equal(c.dns, "192.0.2.1,[2001:db8::1]:53");
 	assert_string_equal(c.trust_file, "/etc/roots.pem");
+	assert_string_equal(c.proxy, "proxy.test:3128");
 	put(user_file(),
 		"{\"version\":1,\"audit\":{\"forward\":\"none\"},\"egress\":{\"dns\":[]}}");
 	assert_int_equal(load(&c, &err), 0);
@@ -97,6 +99,9 @@ static void test_refused(void **state)
 		{ "{\"version\":1,\"egress\":{\"dns\":[\"192.0.2.1:0\"]}}", "no address" },
 		{ "{\"version\":1,\"egress\":{\"dns\":[\"192.0.2.1,1\"]}}", "no address" },
 		{ "{\"version\":1,\"egress\":{\"trust_file\":\"roots.pem\"}}", "absolute" },
+		{ "{\"version\":1,\"egress\":{\"proxy\":\"http://proxy:1\"}}", "not HOST:PORT" },
+		{ "{\"version\":1,\"egress\":{\"proxy\":\"u:p@proxy:1\"}}", "no credentials" },
+		{ "{\"version\":1,\"egress\":{\"proxy\":\"proxy\"}}", "not HOST:PORT" },
 		{ "[]", "config.json" },
 		{ "{\"version\":1,\"version\":1}", "config.json" },
 	};

@@ -61,12 +61,27 @@ static void read_dns(struct json_reader *r, struct config *c)
 	json_free_texts(servers);
 }
 
+/* What can be said here; whether it is a host's name says the injector. */
+static bool proxy_valid(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	uint64_t port;
+
+	return colon && colon != text && parse_u64(colon + 1, 1, UINT16_MAX, &port) &&
+	       !strpbrk(text, "/@ ,");
+}
+
 static int read_egress(json_t *object, struct config *c, struct err *err)
 {
 	struct json_reader r = json_reader(object, "egress", err);
 	const char *file = json_get_text_or(&r, "trust_file", PATH_MAX - 1, NULL);
+	const char *proxy = json_get_text_or(&r, "proxy", CONFIG_PROXY_MAX - 1, NULL);
 
 	read_dns(&r, c);
+	if (proxy && *proxy && !proxy_valid(proxy))
+		json_reader_fail(&r, "proxy: not HOST:PORT (no scheme, no credentials)");
+	else if (proxy)
+		snprintf(c->proxy, sizeof(c->proxy), "%s", proxy);
 	if (file && file[0] != '/')
 		json_reader_fail(&r, "trust_file: not an absolute path");
 	else if (file)

@@ -216,6 +216,10 @@ static void add_settings(const struct config *config, struct child_command *c)
 		child_command_add(c, "--dns");
 		child_command_add(c, "%s", config->dns);
 	}
+	if (*config->proxy) {
+		child_command_add(c, "--proxy");
+		child_command_add(c, "%s", config->proxy);
+	}
 	if (*config->trust_file) {
 		child_command_add(c, "--trust-file");
 		child_command_add(c, "%s", config->trust_file);
