@@ -156,6 +156,35 @@ static void is_looked_for_up_to_the_git_root(void **state)
 	assert_non_null(strstr(got.list[0].name, "repo/.sandbox.json"));
 }
 
+/* H5: what a guest makes of the project's file changes nothing for a sandbox that runs. */
+static void the_project_is_pinned(void **state)
+{
+	struct policy_project project = {}, again = {};
+	struct policy_inputs in = {
+		.paths = &paths, .system_file = "/nowhere", .project = &project
+	};
+	char folder[PATH_MAX];
+
+	(void)state;
+	put("w/.sandbox.json", "{\"policy\":" DENY "}", 0644);
+	assert_int_equal(load("w", NULL), 0);
+	assert_int_equal(policy_sources_project(&got, &project), 0);
+	assert_string_equal(project.json, DENY);
+	assert_int_equal(unlink(at("w/.sandbox.json")), 0);
+	snprintf(folder, sizeof(folder), "%s", at("w"));
+	in.workspace = folder;
+	policy_sources_finish(&got);
+	assert_int_equal(policy_sources_load(&in, &got, &err), 0);
+	expect(0, POLICY_LAYER_PROJECT, DENY);
+	/* The other way round: what comes later is not taken either. */
+	policy_project_finish(&project);
+	put("w/.sandbox.json", "{\"policy\":" DENY "}", 0644);
+	policy_sources_finish(&got);
+	assert_int_equal(policy_sources_load(&in, &got, &err), 0);
+	assert_int_equal(policy_sources_project(&got, &again), 0);
+	assert_null(again.json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +193,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(others_may_not_write_it, fresh, clear),
 		cmocka_unit_test_setup_teardown(the_projects_file_is_only_itself, fresh, clear),
 		cmocka_unit_test_setup_teardown(is_looked_for_up_to_the_git_root, fresh, clear),
+		cmocka_unit_test_setup_teardown(the_project_is_pinned, fresh, clear),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

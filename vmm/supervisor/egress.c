@@ -400,7 +400,7 @@ int egress_check(
 		.paths = paths, .spec = spec, .environment_fd = environment_fd, .wait = true
 	};
 	struct egress_policy policy;
-	int r = egress_policy_load(spec, paths, &policy, err);
+	int r = egress_policy_load(spec, paths, NULL, &policy, err);
 
 	if (r < 0)
 		return r;
@@ -425,7 +425,7 @@ int egress_reload(struct egress *egress, struct err *err)
 	struct supervisor *s = egress->supervisor;
 	const struct secret_request request = secret_request(egress, false);
 	struct egress_policy policy;
-	int r = egress_policy_load(&s->record.spec, &s->paths, &policy, err);
+	int r = egress_policy_load(&s->record.spec, &s->paths, &egress->plan.policy, &policy, err);
 
 	if (r < 0)
 		return r;

@@ -57,12 +57,13 @@ static int make_bundle(
 }
 
 int egress_policy_load(const struct spec *spec, const struct paths *paths,
-	struct egress_policy *ret, struct err *err)
+	const struct egress_policy *before, struct egress_policy *ret, struct err *err)
 {
 	struct policy_inputs inputs = { .paths = paths,
 		.sandbox = spec->name,
 		.workspace = spec->workspace.host,
-		.command = spec->policy };
+		.command = spec->policy,
+		.project = before ? &before->project : NULL };
 	struct egress_policy made = { .bundle_fd = -1 };
 	struct policy_sources sources = {};
 	struct policy *policy = NULL;
@@ -79,6 +80,8 @@ int egress_policy_load(const struct spec *spec, const struct paths *paths,
 		r = copy_bindings(policy, &made, err);
 	if (r == 0)
 		r = make_bundle(&sources, tier, &made.bundle_fd, err);
+	if (r == 0 && policy_sources_project(&sources, &made.project) < 0)
+		r = err_set(err, -ENOMEM, "policy: no memory");
 	policy_destroy(policy);
 	policy_sources_finish(&sources);
 	if (r < 0)
@@ -92,6 +95,7 @@ void egress_policy_finish(struct egress_policy *policy)
 {
 	close_keeping_errno(policy->bundle_fd);
 	free(policy->bindings);
+	policy_project_finish(&policy->project);
 	*policy = (struct egress_policy){ .bundle_fd = -1 };
 }
 
@@ -139,7 +143,7 @@ void egress_plan_init(struct egress_plan *plan)
 int egress_plan_prepare(const struct spec *spec, const struct paths *paths,
 	struct egress_plan *plan, struct err *err)
 {
-	int r = egress_policy_load(spec, paths, &plan->policy, err);
+	int r = egress_policy_load(spec, paths, NULL, &plan->policy, err);
 
 	if (r == 0)
 		r = make_ca(spec, plan, err);

@@ -23,6 +23,7 @@ struct egress_policy {
 	char digest[POLICY_DIGEST_LEN + 1];
 	struct egress_binding *bindings;
 	size_t binding_count;
+	struct policy_project project; /* kept over reloads */
 };
 
 struct egress_plan {
@@ -35,9 +36,12 @@ struct egress_plan {
 	int counters_fd; /* limits that outlive the sandbox's runs */
 };
 
-/* -EINVAL with file and place for what a document may not say; the tier's word likewise. Of its own, for `start --check`. */
+/*
+ * -EINVAL with file and place for what a document may not say; the tier's word likewise. Of its own, for `start --check`. before:
+ * the one that is in force, of a sandbox that runs; NULL.
+ */
 int egress_policy_load(const struct spec *spec, const struct paths *paths,
-	struct egress_policy *ret, struct err *err);
+	const struct egress_policy *before, struct egress_policy *ret, struct err *err);
 void egress_policy_finish(struct egress_policy *policy);
 
 void egress_plan_init(struct egress_plan *plan);

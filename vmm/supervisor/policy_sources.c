@@ -213,7 +213,12 @@ int policy_sources_load(const struct policy_inputs *in, struct policy_sources *r
 			strlen(in->command), err);
 	if (r == 0)
 		r = add_own(&s, in, err);
-	if (r == 0 && in->workspace)
+	if (r == 0 && in->project)
+		r = in->project->json
+			    ? add(&s, POLICY_LAYER_PROJECT, strdup(in->project->name),
+				      strdup(in->project->json), strlen(in->project->json), err)
+			    : 0;
+	else if (r == 0 && in->workspace)
 		r = add_project(&s, in->workspace, err);
 	if (r == 0)
 		r = add_default(&s, err);
@@ -229,4 +234,29 @@ void policy_sources_finish(struct policy_sources *s)
 	for (size_t i = 0; i < s->text_count; i++)
 		free(s->texts[i]);
 	*s = (struct policy_sources){};
+}
+
+int policy_sources_project(const struct policy_sources *s, struct policy_project *ret)
+{
+	struct policy_project project = {};
+
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->list[i].layer != POLICY_LAYER_PROJECT)
+			continue;
+		project.name = strdup(s->list[i].name);
+		project.json = strndup(s->list[i].json, s->list[i].len);
+		if (!project.name || !project.json) {
+			policy_project_finish(&project);
+			return -ENOMEM;
+		}
+	}
+	*ret = project;
+	return 0;
+}
+
+void policy_project_finish(struct policy_project *project)
+{
+	free(project->name);
+	free(project->json);
+	*project = (struct policy_project){};
 }

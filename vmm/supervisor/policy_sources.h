@@ -20,12 +20,21 @@
 #define POLICY_PROJECT	      ".sandbox.json"
 #define POLICY_DEFAULT_PRESET "builder"
 
+struct policy_project;
+
 struct policy_inputs {
 	const struct paths *paths;
 	const char *system_file; /* NULL: POLICY_SYSTEM_FILE; tests have their own */
 	const char *sandbox; /* its name; NULL: none yet */
 	const char *workspace; /* absolute, canonical; NULL: none */
 	const char *command; /* a document; NULL: none */
+	/* H5: what was the project's when the sandbox was started stays it while it runs, whatever its guest wrote since. */
+	const struct policy_project *project; /* NULL: looked for in the workspace */
+};
+
+/* A project's policy as it was found. */
+struct policy_project {
+	char *name, *json; /* NULL: there was none */
 };
 
 struct policy_sources {
@@ -39,3 +48,6 @@ struct policy_sources {
 int policy_sources_load(
 	const struct policy_inputs *inputs, struct policy_sources *ret, struct err *err);
 void policy_sources_finish(struct policy_sources *sources);
+/* A copy of the project's part. -ENOMEM. */
+int policy_sources_project(const struct policy_sources *sources, struct policy_project *ret);
+void policy_project_finish(struct policy_project *project);
