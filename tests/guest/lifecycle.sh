@@ -187,5 +187,5 @@ for pid in $pids; do
 	gone "$pid" || fail "process $pid is left"
 done
 equal "nothing is left" "" "$(ctl ls -q)"
-equal "no folder of it" "" "$(find "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" -name two)"
+equal "of it, nothing but its audit log" "$XDG_STATE_HOME/sandboxctl/audit/two" "$(find "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" -name two)"
 [ -d "$two" ] || fail "the workspace is gone"
