@@ -137,11 +137,12 @@ static int open_log(struct own *own, struct err *err)
 
 	own->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (own->folder_fd < 0)
-		return err_set(err, -errno, "the audit log's folder: %m");
+		return err_set(err, -errno, "%s: %m", own->options.folder);
 	r = store_open(own->folder_fd, own->key, &origin, &limits, &own->store, err);
-	if (r == 0)
-		store_listen(own->store, on_written, &own->forward);
-	return r;
+	if (r < 0)
+		return err_prefix(err, r, "%s", own->options.folder); /* as the host's user knows it */
+	store_listen(own->store, on_written, &own->forward);
+	return 0;
 }
 
 static int set_up(struct own *own, struct err *err)
