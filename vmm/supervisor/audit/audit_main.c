@@ -140,7 +140,8 @@ static int open_log(struct own *own, struct err *err)
 		return err_set(err, -errno, "%s: %m", own->options.folder);
 	r = store_open(own->folder_fd, own->key, &origin, &limits, &own->store, err);
 	if (r < 0)
-		return err_prefix(err, r, "%s", own->options.folder); /* as the host's user knows it */
+		return err_prefix(
+			err, r, "%s", own->options.folder); /* as the host's user knows it */
 	store_listen(own->store, on_written, &own->forward);
 	return 0;
 }
