@@ -14,6 +14,7 @@
 #include "vmm/supervisor/audit/reader.h"
 #include "vmm/supervisor/audit/segment.h"
 #include "vmm/supervisor/audit/verify.h"
+#include "vmm/supervisor/registry.h"
 
 #define TAIL_LINES	10
 #define VERIFY_TRIES	5
@@ -187,10 +188,20 @@ static int verify_patiently(const struct audit_target *target, const struct audi
 	return r;
 }
 
+/* Lines behind the head are a writer at work, or one whose log is still to be signed in a copy; where no writer is, anybody's. */
+static bool is_sound(const struct invocation *in, const struct audit_target *target,
+	const struct verify_finding *f)
+{
+	if (f->verdict != VERIFY_UNSIGNED)
+		return f->verdict == VERIFY_WHOLE;
+	return options_value(&in->options, "folder") ||
+	       registry_is_locked(&target->paths, target->name) == 1;
+}
+
 static int tell_finding(const struct invocation *in, const struct audit_target *target,
 	const struct verify_finding *f)
 {
-	bool sound = f->verdict == VERIFY_WHOLE || f->verdict == VERIFY_UNSIGNED;
+	bool sound = is_sound(in, target, f);
 	struct document *data;
 
 	if (in->json) {

@@ -122,6 +122,16 @@ static int set_with_value(
 	return r;
 }
 
+/* What --keyring kept goes with the reference to it. */
+static void forget_kept(const struct paths *paths, const char *name)
+{
+	struct secret_ref ref;
+	struct err ignored = {};
+
+	if (secret_store_find(paths, name, &ref, &ignored) == 0 && ref.kind == SECRET_KEYRING)
+		secret_value_from_keyring(ref.text);
+}
+
 static int set(struct invocation *in)
 {
 	const char *name = in->options.words[1], *text;
@@ -142,8 +152,10 @@ static int set(struct invocation *in)
 		return report_usage(in, &err);
 	if (r == 0 && (ref.kind == SECRET_STORED || ref.kind == SECRET_KEYRING))
 		r = set_with_value(&paths, name, &ref, &err);
-	else if (r == 0)
+	else if (r == 0) {
+		forget_kept(&paths, name);
 		r = secret_store_set(&paths, name, &ref, NULL, 0, &err);
+	}
 	return r < 0 ? report_general(in, "secret", &err)
 		     : reload_all(in, &paths, "secrets_reload");
 }
@@ -229,10 +241,15 @@ static int removed(struct invocation *in)
 
 	if (code)
 		return code;
+	forget_kept(&paths, in->options.words[1]);
 	r = secret_store_remove(&paths, in->options.words[1], &err);
 	if (r == -ENOKEY)
 		return missing(in, &err);
-	return r < 0 ? report_general(in, "secret", &err) : EXIT_OK;
+	if (r < 0)
+		return report_general(in, "secret", &err);
+	fprintf(stderr,
+		"sandboxes that run keep what they have of it until they end or their policy binds it no more\n");
+	return EXIT_OK;
 }
 
 static int run(struct invocation *in)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "vmm/supervisor/control.h"
 #include "vmm/supervisor/registry.h"
@@ -23,7 +24,8 @@ int reload_one(
 		r = control_call(fd, request, RELOAD_WAIT_MS, NULL, NULL, &err);
 	if (r < 0)
 		return report_general(in, "policy", &err);
-	fprintf(stderr, "sandbox %s has it now\n", name);
+	fprintf(stderr, "sandbox %s %s\n", name,
+		strcmp(op, "secrets_reload") ? "has it now" : "is told to fetch it anew");
 	return EXIT_OK;
 }
 

@@ -12,6 +12,8 @@
 
 /* Possessor all; user: view, read, search (keyctl_setperm(3)). */
 #define KEY_PERMISSIONS 0x3f0b0000
+/* A terminal's line is cut at 4095 bytes (termios(3), canonical mode). */
+#define TYPED_MAX 4095
 
 static struct termios saved;
 
@@ -59,6 +61,11 @@ int secret_value_read(
 	}
 	if (n < 0)
 		return err_set(err, -errno, "standard input: %m");
+	if (typed && len >= TYPED_MAX) {
+		err_set(err, -E2BIG, "longer than a terminal's line, which may have cut it");
+		return err_next_step(
+			err, "give it on standard input: sandboxctl secret set %s <FILE", name);
+	}
 	*ret_len = len;
 	return 0;
 }
@@ -71,4 +78,13 @@ int secret_value_to_keyring(const char *description, const char *value, size_t l
 		return 0;
 	err_set(err, -errno, "the kernel's user keyring: %m");
 	return err_next_step(err, "another source: sandboxctl secret set --help");
+}
+
+void secret_value_from_keyring(const char *description)
+{
+	long key =
+		syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_USER_KEYRING, "user", description, 0);
+
+	if (key >= 0)
+		(void)!syscall(SYS_keyctl, KEYCTL_UNLINK, key, KEY_SPEC_USER_KEYRING);
 }

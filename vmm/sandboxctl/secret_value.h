@@ -12,3 +12,5 @@ int secret_value_read(
 /* Into the kernel's user keyring, readable by this user's processes. -errno where this kernel has none. */
 int secret_value_to_keyring(
 	const char *description, const char *value, size_t len, struct err *err);
+/* Out of it; nothing where it is not there. */
+void secret_value_from_keyring(const char *description);

@@ -58,6 +58,17 @@ static void ended(struct child *c, int status)
 		restart_soon(egress);
 }
 
+/* Its secret could not be had: asked for again soon, for the one that it has may not live long. */
+static void secret_refused(struct member *m, int error)
+{
+	struct egress *egress = m->owner;
+
+	log_error("%s: the fresh secret is refused: %s", m->process.name, strerror(error));
+	for (struct injector *i = egress->injectors; i; i = i->next)
+		if (&i->m == m && i->refresh)
+			loop_timer_set(i->refresh, SECRET_RETRY_MS);
+}
+
 static void take_event(struct child *c, const struct event *e)
 {
 	switch (e->kind) {
@@ -73,8 +84,7 @@ static void take_event(struct child *c, const struct event *e)
 		break;
 	case EVENT_INJECTOR_SECRET:
 		if (e->value[0])
-			log_error("%s: the fresh secret is refused: %s", c->process->name,
-				strerror((int)(e->value[0] & INT16_MAX)));
+			secret_refused(member_of(c), (int)(e->value[0] & INT16_MAX));
 		break;
 	default:
 		break; /* what it failed with stands in its log */
@@ -268,14 +278,22 @@ static bool any_injector_alive(const struct egress *egress)
 	return false;
 }
 
-/* Those that are not there. */
+/* Those that are not there. One that cannot be started stands in no other's way; the first failure is told. */
 static int spawn_missing_injectors(struct egress *egress, struct err *err)
 {
 	int r = 0;
 
-	for (struct injector *i = egress->injectors; r == 0 && i; i = i->next)
-		if (!member_alive(&i->m) && !i->unwanted)
-			r = spawn_injector(egress, i, err);
+	for (struct injector *i = egress->injectors; i; i = i->next) {
+		struct err later = {};
+		int one;
+
+		if (member_alive(&i->m) || i->unwanted)
+			continue;
+		one = spawn_injector(egress, i, r == 0 ? err : &later);
+		if (one < 0 && r < 0)
+			log_error("egress: %s", later.text);
+		r = r < 0 ? r : one;
+	}
 	return r;
 }
 
@@ -343,11 +361,38 @@ static const struct egress_binding *find_binding(const struct egress_policy *pol
 	return NULL;
 }
 
+static void destroy_injector(struct injector *i)
+{
+	close_keeping_errno(i->secret_fd);
+	loop_remove(i->refresh);
+	member_finish(&i->m);
+	free(i);
+}
+
+/* Those of earlier reloads, which have ended since. */
+static void free_unwanted(struct egress *egress)
+{
+	struct injector **at = &egress->injectors;
+
+	while (*at) {
+		struct injector *i = *at;
+
+		if (i->unwanted && !member_alive(&i->m)) {
+			*at = i->next;
+			destroy_injector(i);
+		} else {
+			at = &i->next;
+		}
+	}
+}
+
 /* One for each binding of the plan's policy, and none that is no longer in it, or whose secret is another now. */
 static int match_injectors(struct egress *egress, struct err *err)
 {
 	const struct egress_policy *policy = &egress->plan.policy;
 	int r = 0;
+
+	free_unwanted(egress);
 
 	for (struct injector *i = egress->injectors; i; i = i->next) {
 		const struct egress_binding *binding = find_binding(policy, i->binding.id);
@@ -386,7 +431,7 @@ static int check_secrets(const struct egress_policy *policy, const struct secret
 		struct secret_ref ref;
 
 		r = fetch ? secret_fetch_check(request, name, err)
-			  : secret_store_find(request->paths, name, &ref, err);
+			  : secret_fetch_find(request, name, &ref, err);
 		if (r < 0)
 			err_prefix(err, r, "the binding %s", policy->bindings[i].id);
 	}
@@ -420,12 +465,28 @@ static int add_refresh_timers(struct egress *egress)
 	return r;
 }
 
+/* All that run get it, whatever becomes of one of them: injectors first. What is narrower holds at once. */
+static int tell_policy(struct egress *egress, struct err *err)
+{
+	struct err later = {};
+	int r = 0, one;
+
+	for (struct injector *i = egress->injectors; i; i = i->next) {
+		one = i->unwanted ? 0 : send_policy(egress, &i->m, r == 0 ? err : &later);
+		r = r < 0 ? r : one;
+	}
+	one = send_policy(egress, &egress->proxy, r == 0 ? err : &later);
+	return r < 0 ? r : one;
+}
+
 int egress_reload(struct egress *egress, struct err *err)
 {
 	struct supervisor *s = egress->supervisor;
 	const struct secret_request request = secret_request(egress, false);
 	struct egress_policy policy;
-	int r = egress_policy_load(&s->record.spec, &s->paths, &egress->plan.policy, &policy, err);
+	struct err later = {};
+	int told, r = egress_policy_load(
+			  &s->record.spec, &s->paths, &egress->plan.policy, &policy, err);
 
 	if (r < 0)
 		return r;
@@ -439,12 +500,12 @@ int egress_reload(struct egress *egress, struct err *err)
 	r = match_injectors(egress, err);
 	if (r == 0)
 		r = add_refresh_timers(egress);
-	for (struct injector *i = egress->injectors; r == 0 && i; i = i->next)
-		if (!i->unwanted)
-			r = send_policy(egress, &i->m, err);
-	if (r == 0)
-		r = spawn_missing_injectors(egress, err);
-	return r < 0 ? r : send_policy(egress, &egress->proxy, err);
+	told = tell_policy(egress, err);
+	r = r < 0 ? r : told;
+	told = spawn_missing_injectors(egress, r == 0 ? err : &later);
+	if (told < 0)
+		restart_soon(egress);
+	return r < 0 ? r : told;
 }
 
 /* Its life. */
@@ -477,10 +538,7 @@ void egress_destroy(struct egress *egress)
 		struct injector *i = egress->injectors;
 
 		egress->injectors = i->next;
-		close_keeping_errno(i->secret_fd);
-		loop_remove(i->refresh);
-		member_finish(&i->m);
-		free(i);
+		destroy_injector(i);
 	}
 	egress_plan_finish(&egress->plan);
 	free(egress);

@@ -84,8 +84,11 @@ int store_append(struct store *s, enum audit_source source, const struct audit_e
 {
 	struct audit_origin origin = s->origin;
 	uint64_t written = 0;
-	int n;
+	int n = s->fd < 0 ? open_active(s)
+			  : 0; /* what could not be opened when the last one was sealed */
 
+	if (n < 0)
+		return n;
 	origin.source = source;
 	n = audit_line_render(s->head.end.sequence, s->head.end.prev, &origin, event, s->line);
 	if (n < 0)

@@ -59,12 +59,13 @@ int secret_environment_write(const struct paths *paths, int *ret_fd, struct err 
 {
 	_cleanup_json_ json_t *secrets = NULL;
 	char *buffer = locked_alloc(SECRET_ENVIRONMENT_MAX);
+	struct err ignored = {};
 	size_t used;
 	int r;
 
 	if (!buffer)
 		return err_set(err, -ENOMEM, "the environment: no memory");
-	if (secret_store_load(paths, &secrets, NULL) < 0)
+	if (secret_store_load(paths, &secrets, &ignored) < 0)
 		secrets = NULL;
 	used = gather(secrets, buffer);
 	r = sealed_memfd("environment", buffer, used, ret_fd, err);

@@ -42,8 +42,8 @@ static int check_shares(const struct spec *spec, const char *path, struct err *e
 	return err_next_step(err, "keep it outside of the workspace and of -v folders");
 }
 
-static int find(const struct secret_request *request, const char *name, struct secret_ref *ret,
-	struct err *err)
+int secret_fetch_find(const struct secret_request *request, const char *name,
+	struct secret_ref *ret, struct err *err)
 {
 	int r = secret_store_find(request->paths, name, ret, err);
 
@@ -138,7 +138,7 @@ int secret_fetch_start(const struct secret_request *request, const char *name,
 
 	*ret = (struct secret_fetch){ .pidfd = -1, .value_fd = -1, .words_fd = -1 };
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
-	r = find(request, name, &ref, err);
+	r = secret_fetch_find(request, name, &ref, err);
 	if (r < 0)
 		return r;
 	r = make_ends(request, &ref, ret, &ends, err);

@@ -29,6 +29,9 @@ struct secret_request {
 	bool wait; /* its words are for secret_fetch_wait() */
 };
 
+/* Whether it is known and does not lie in a share; nothing is fetched. -ENOKEY, -EPERM with the way out. */
+int secret_fetch_find(const struct secret_request *request, const char *name,
+	struct secret_ref *ret, struct err *err);
 /* Fetches it, for nobody: whether that would work. -ENOKEY with the way out. */
 int secret_fetch_check(const struct secret_request *request, const char *name, struct err *err);
 /* *ret_refresh_s: when to fetch it again, 0: never. On failure *ret holds nothing. */
