@@ -187,6 +187,8 @@ remove_sandboxes() {
 			printf -- '-- %s: last console lines\n' "$name" >&2
 			timeout 20 "$SANDBOXCTL" console "$name" 2>&1 | tail -n 15 >&2 || true
 			timeout 20 "$SANDBOXCTL" status "$name" --json >&2 || true
+			printf -- '-- %s: its processes\n' "$name" >&2
+			timeout 20 "$SANDBOXCTL" exec "$name" --user root -- ps axo pid,stat,time,wchan:24,args </dev/null 2>&1 | grep -v '\]$' | cut -c1-160 >&2 || true
 		fi
 		timeout 60 "$SANDBOXCTL" rm --force "$name" >/dev/null 2>&1 || true
 	done
