@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # test: user=root limit=300 takes=50
-# E8, E16, E17, H8 on the way out of two running sandboxes: where the authorities' keys are, what the processes hold, what a guest gets
+# E8, E16, E17, H3, H8 on the way out of two running sandboxes: where the authorities' keys are, what the processes hold, what a guest gets
 # that speaks to the host itself. No network is needed: what is denied is denied before one is.
 . "$TREE/tests/lib/sandbox.bash"
 
@@ -115,6 +115,42 @@ for user in sandbox root; do
 	contains "it was asked" "$seen" asked
 	attempt "E8: as $user: $seen" grep -q 'LET THROUGH' <<<"$seen"
 done
+note "H3: who speaks to the agent's port is not the agent, and what the host saw is in the log whatever a root of the guest does"
+cat >"$SCRATCH/one/forge.py" <<-'EOP'
+	import socket, struct
+	def frame(kind, payload):
+	    return struct.pack("<BBHI", kind, 0, 0, len(payload)) + payload
+	build = b"forged\0"
+	said = frame(64, struct.pack("<HI", 2, 65536) + struct.pack("<H", len(build)) + build)  # HELLO
+	said += frame(65, struct.pack("<QI", 1, 0))  # READY
+	said += frame(67, struct.pack("<QQQQQIIII", 1, 424242, 424242, 424242, 424242, 1, 1, 1, 0))  # HEALTH
+	said += frame(68, struct.pack("<I5Q", 2, 424242, 16, 0, 424242, 0))  # AUDIT: an operation started
+	for _ in range(20):
+	    s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+	    s.settimeout(20)
+	    try:
+	        s.connect((2, 1024))
+	        s.sendall(said)
+	        if s.recv(1):
+	            print("it was ANSWERED")
+	    except ConnectionError:
+	        pass
+	    except TimeoutError:
+	        print("it was KEPT")
+	print("forged")
+EOP
+seen=$(ctl exec one --user root -- python3 /workspace/forge.py)
+equal "H3: a second agent" forged "$seen"
+# The guest's own record of a denial is the guest's to destroy; the host's is not.
+inside one 'curl -sS https://hidden.test/ >/dev/null'
+inside_root one 'rm -f /run/sandbox/denials'
+until_true 30 "H3: the denial is in the host's log" eval 'ctl events one | grep -q "denied .*hidden.test"'
+seen=$(ctl events one --json)
+attempt "H3: a forged word in the log: $(grep 424242 <<<"$seen" | head -n1)" grep -q 424242 <<<"$seen"
+attempt "H3: a guest's word that passes for the host's" jq -se 'map(.data | select(.source == "host" and (.rule == "root-exec" or .rule == "operation-started"))) | length > 0' <<<"$seen"
+attempt "H3: a forged word in status" grep -q 424242 <<<"$(ctl status one --json)"
+equal "the agent is the same" healthy "$(data one health)"
+
 note "E8: a root of the guest who takes the capture away has less, not more"
 # shellcheck disable=SC2016 # the guest's shell
 equal "a device that is no figment of the guest's kernel" "" "$(inside one 'readlink -f /sys/class/net/* | grep -v /devices/virtual/ || :')"

@@ -195,3 +195,4 @@ remove_sandboxes() {
 	exit $code
 }
 trap remove_sandboxes EXIT
+trap 'exit 143' TERM # else bash's clean-up is told that all is well
