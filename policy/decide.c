@@ -114,23 +114,31 @@ static void find_deny(const struct policy *policy, const struct policy_request *
 	}
 }
 
-/* Of layers [first, last): the first rule that matches and enforces, else the first that matches, else the nearest. */
-static enum nearness find_allow(const struct policy *policy, const struct policy_request *q,
-	unsigned int first, unsigned int last, const struct policy_rule **ret)
+/* The first rule that matches and enforces, else the first that matches, else the nearest. best: of the rules before these. */
+static enum nearness find_among(const struct policy *policy, const struct policy_request *q,
+	const struct policy_rule *rules, size_t count, enum nearness best,
+	const struct policy_rule **ret)
+{
+	for (size_t i = 0; i < count; i++) {
+		enum nearness near = allow_nearness(policy, &rules[i], q);
+
+		if (near > best || (near == MATCHES && (*ret)->audit && !rules[i].audit)) {
+			best = near;
+			*ret = &rules[i];
+		}
+	}
+	return best;
+}
+
+/* Of the layers that may allow. */
+static enum nearness find_allow(
+	const struct policy *policy, const struct policy_request *q, const struct policy_rule **ret)
 {
 	enum nearness best = FAR;
 
-	for (unsigned int layer = first; layer < last; layer++) {
-		for (size_t i = 0; i < policy->rule_count[layer]; i++) {
-			const struct policy_rule *rule = &policy->rules[layer][i];
-			enum nearness near = allow_nearness(policy, rule, q);
-
-			if (near > best || (near == MATCHES && (*ret)->audit && !rule->audit)) {
-				best = near;
-				*ret = rule;
-			}
-		}
-	}
+	for (unsigned int layer = 0; layer < POLICY_LAYER_PROJECT; layer++)
+		best = find_among(
+			policy, q, policy->rules[layer], policy->rule_count[layer], best, ret);
 	return best;
 }
 
@@ -188,10 +196,21 @@ static void allow(
 	d->response_bytes_max = rule->response_bytes_max;
 }
 
-static void narrow(struct policy_decision *d, const struct policy_rule *rule)
+/* H5: a rule of each of the project's documents that lists any; false: one has none for this. */
+static bool narrow(
+	const struct policy *policy, const struct policy_request *q, struct policy_decision *d)
 {
-	d->request_bytes_max = MIN(d->request_bytes_max, rule->request_bytes_max);
-	d->response_bytes_max = MIN(d->response_bytes_max, rule->response_bytes_max);
+	for (size_t i = 0; i < policy->narrowing_count; i++) {
+		const struct policy_part *part = &policy->narrowing[i];
+		const struct policy_rule *rule = NULL;
+
+		if (find_among(policy, q, policy->rules[POLICY_LAYER_PROJECT] + part->first,
+			    part->count, FAR, &rule) != MATCHES)
+			return false;
+		d->request_bytes_max = MIN(d->request_bytes_max, rule->request_bytes_max);
+		d->response_bytes_max = MIN(d->response_bytes_max, rule->response_bytes_max);
+	}
+	return true;
 }
 
 /* The credential; or, where one is required here and none covers this request, a denial. */
@@ -218,7 +237,7 @@ static void bind(
 void policy_decide(
 	const struct policy *policy, const struct policy_request *q, struct policy_decision *ret)
 {
-	const struct policy_rule *denied = NULL, *audited = NULL, *rule = NULL, *narrowing = NULL;
+	const struct policy_rule *denied = NULL, *audited = NULL, *rule = NULL;
 	enum nearness near;
 
 	*ret = (struct policy_decision){ .policy = policy,
@@ -233,19 +252,15 @@ void policy_decide(
 		deny(ret, POLICY_REASON_RULE, denied);
 		return;
 	}
-	near = find_allow(policy, q, 0, POLICY_LAYER_PROJECT, &rule);
+	near = find_allow(policy, q, &rule);
 	if (near != MATCHES) {
 		deny_near(ret, q, near, rule);
 		return;
 	}
 	allow(ret, q, rule);
-	if (policy->narrows) {
-		near = find_allow(policy, q, POLICY_LAYER_PROJECT, POLICY_LAYER_COUNT, &narrowing);
-		if (near != MATCHES) {
-			deny(ret, POLICY_REASON_NARROWED, rule);
-			return;
-		}
-		narrow(ret, narrowing);
+	if (!narrow(policy, q, ret)) {
+		deny(ret, POLICY_REASON_NARROWED, rule);
+		return;
 	}
 	bind(policy, q, ret);
 	if (audited && ret->verdict != POLICY_DENY) {

@@ -4,7 +4,7 @@
  * The decision: pure, total, the same in the proxy, in the injector and in `sandboxctl policy check` (E19).
  *
  * Deny wins: over every layer, a deny rule that matches denies. Then an allow rule of the command line's, the user's or
- * the system's layer must match, and one of the project's where that lists any; none: denied by default. Of several,
+ * the system's layer must match, and one of each document of the project's that lists any; none: denied by default. Of several,
  * one that enforces speaks before one that audits, and the first in layer and document order before the rest.
  * A decision borrows from the policy, which outlives it, and from nothing else.
  * Addresses that a name resolves to, and counters, are judged later (policy_decide_address(), limits.h).

@@ -81,7 +81,8 @@ static const struct reason_words reasons[] = {
 	[POLICY_REASON_NO_RULE] = { "no-rule", "no rule allows this host", "a rule for it", true },
 	[POLICY_REASON_NARROWED] = { "narrowed",
 		"the project's .sandbox.json lists what it needs, and this is not in it",
-		"a rule for it in the project's .sandbox.json", false },
+		"a rule for it in the project's .sandbox.json; where it has one: sandboxctl policy approve, and a restart",
+		false },
 	[POLICY_REASON_LITERAL] = { "literal",
 		"an address passes only where a rule lists it, never by a name's rule",
 		"a rule that lists this address, or the host's name instead of it", true },
@@ -119,7 +120,7 @@ static void say_command(const struct policy *policy, const struct policy_request
 	if (!policy_suggest(policy, request, decision, &suggestion))
 		return;
 	SAY(e->change, "%s", reasons[decision->reason].change);
-	if (policy->narrows)
+	if (policy->narrowing_count)
 		SAY(e->change, ", and one in the project's .sandbox.json");
 	policy_suggestion_command(&suggestion, e->command);
 }

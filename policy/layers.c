@@ -12,6 +12,15 @@ static void *take(struct policy *policy, size_t count, size_t size)
 	return policy_memory_take(policy->memory, count + 1, size);
 }
 
+static bool lists_allow_rules(const struct policy_document *d)
+{
+	for (size_t i = 0; i < d->rule_count; i++)
+		if (d->rules[i].action == POLICY_ACTION_ALLOW)
+			return true;
+	return false;
+}
+
+/* A project's document names no presets, so there are at most as many of its documents as sources. */
 static int join_rules(
 	const struct policy_documents *documents, struct policy *policy, enum policy_layer layer)
 {
@@ -28,12 +37,14 @@ static int join_rules(
 	for (size_t i = 0; i < documents->count; i++) {
 		const struct policy_document *d = &documents->items[i];
 
-		for (size_t j = 0; d->layer == layer && j < d->rule_count; j++)
+		if (d->layer != layer)
+			continue;
+		if (layer == POLICY_LAYER_PROJECT && lists_allow_rules(d))
+			policy->narrowing[policy->narrowing_count++] =
+				(struct policy_part){ policy->rule_count[layer], d->rule_count };
+		for (size_t j = 0; j < d->rule_count; j++)
 			rules[policy->rule_count[layer]++] = d->rules[j];
 	}
-	for (size_t i = 0; i < count; i++)
-		if (layer == POLICY_LAYER_PROJECT && rules[i].action == POLICY_ACTION_ALLOW)
-			policy->narrows = true;
 	return 0;
 }
 
@@ -58,18 +69,24 @@ static int join_bindings(const struct policy_documents *documents, struct policy
 	return 0;
 }
 
-/* Counters are found by id, so an id is one limit's. */
+/*
+ * Counters are found by id, so an id is one limit's. The project's documents may be the same one at two times: what they both
+ * limit under one id has one counter, and both numbers hold.
+ */
 static int add_limit(const struct policy_document *d, const struct policy_limit *limit,
 	struct policy *policy, struct policy_limit *limits, struct err *err)
 {
 	if (policy->limit_count == POLICY_LIMITS_MAX)
 		return -E2BIG;
 	for (size_t i = 0; i < policy->limit_count; i++)
-		if (strcmp(limits[i].id, limit->id) == 0)
+		if (strcmp(limits[i].id, limit->id) == 0 &&
+			(d->layer != POLICY_LAYER_PROJECT ||
+				limits[i].layer != POLICY_LAYER_PROJECT))
 			return err_set(err, -EINVAL,
 				"%s: limits: \"%s\" is another document's limit already", d->name,
 				limit->id);
-	limits[policy->limit_count++] = *limit;
+	limits[policy->limit_count] = *limit;
+	limits[policy->limit_count++].layer = d->layer;
 	return 0;
 }
 

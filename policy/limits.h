@@ -20,6 +20,7 @@ struct policy_decision;
 
 struct policy_limit {
 	const char *id;
+	enum policy_layer layer;
 	unsigned int tiers; /* bit per enum policy_tier */
 	struct policy_hosts hosts; /* none: every host, counted together */
 	uint64_t requests_per_hour, streams_max;

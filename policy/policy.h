@@ -4,8 +4,8 @@
  * A policy: documents in, decisions out. Pure: no fd, clock, environment or log; memory is all it takes.
  *
  * Layers: system, user and command line each may allow, and a deny in any of them wins. The project's layer may only
- * narrow (H5): its denies hold, and where it lists allow rules a request must match one of those as well; bindings,
- * guest_credentials, private_addresses, tiers, presets and mode audit are errors there. Documents: docs/policy.md, schema.json.
+ * narrow (H5): its denies hold, and where it lists allow rules a request must match one of those as well, of each of its
+ * documents that lists any; bindings, guest_credentials, private_addresses, tiers, presets and mode audit are errors there. Documents: docs/policy.md, schema.json.
  *
  * A policy never changes once made. A reload or a change of tier makes a new one; whoever holds decisions of the old
  * one keeps it until they are done. Any number of threads may ask the same one.
@@ -34,7 +34,11 @@ struct policy {
 	enum policy_tier tier;
 	const struct policy_rule *rules[POLICY_LAYER_COUNT]; /* in document order; presets' last */
 	size_t rule_count[POLICY_LAYER_COUNT];
-	bool narrows; /* the project lists allow rules */
+	/* The project's documents that list allow rules, as parts of its rules: one of each must match. */
+	struct policy_part {
+		size_t first, count;
+	} narrowing[POLICY_SOURCES_MAX];
+	size_t narrowing_count;
 	const struct policy_binding *bindings; /* of all layers, in their order */
 	size_t binding_count;
 	const struct policy_limit *limits;

@@ -1,18 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: user=root limit=600 takes=60
+# test: user=root limit=600 takes=110
 # The way out, whole: a guest, its agent, the proxy, the injectors, and an internet of the test's own in a network namespace.
 # What proxy and injector do by themselves is tests/unit/test_egress.py's.
 . "$TREE/tests/lib/internet.bash"
 
-internet api.test git.test
+internet {api,git,far}.test
 cat >"$XDG_CONFIG_HOME/sandboxctl/policy.json" <<-'POLICY'
 	{ "version": 1, "rules": [
-	  { "id": "api", "action": "allow", "host": "api.test", "port": [80, 443], "methods": ["GET", "HEAD", "POST"], "paths": ["/v1/**"] } ] }
+	  { "id": "api", "action": "allow", "host": ["api.test", "far.test"], "port": [80, 443], "methods": ["GET", "HEAD", "POST"], "paths": ["/v1/**"] } ] }
 POLICY
 as_user
 chown -R 1001:1001 "$HOME"
 folder=$(project egress)
+printf '{ "policy": { "version": 1, "blocked_hosts": "far.test" } }\n' >"$folder/.sandbox.json"
+chown 1001:1001 "$folder/.sandbox.json"
 start egress "$folder" --allow-host git.test
 run() {
 	ctl exec egress -- "$@"
@@ -66,6 +68,24 @@ for process in sandbox-proxy sandbox-injector; do
 	until_true 60 "egress after $process" eval 'run curl -sS --max-time 20 https://api.test/v1/x | grep -q /v1/x'
 	[ "$(pgrep -f "$process --name egress ")" != "$pid" ] || fail "$process: the same process"
 done
+
+note "H5: what a guest makes of the project's file widens nothing"
+far() {
+	run curl -sS https://far.test/v1/x
+}
+changed='has changed since it was approved'
+contains "narrowed" "$(far)" '"rule":"blocked_hosts"'
+run rm .sandbox.json
+status_of 1 ctl policy check egress GET https://far.test/v1/x
+contains "the next start says so" "$(ctl restart egress 2>&1)" "$changed"
+contains "and what was approved holds" "$(far)" '"rule":"blocked_hosts"'
+contains "status" "$(ctl status egress)" "$changed"
+ctl policy approve --yes --project "$folder"
+contains "until the next start" "$(far)" '"rule":"blocked_hosts"'
+run sh -c 'echo "{\"policy\":{\"version\":1,\"blocked_hosts\":\"api.test\"}}" >.sandbox.json'
+contains "what it adds narrows" "$(ctl restart egress 2>&1)" "$changed"
+contains "at once" "$(run curl -sS https://api.test/v1/x)" '"rule":"blocked_hosts"'
+contains "what was approved passes" "$(far)" '"url":"/v1/x"'
 
 note "status and the end"
 contains "status" "$(ctl status egress --json)" '"egress"'

@@ -629,6 +629,53 @@ static void test_policy_init(void **state)
 	unsetenv("init");
 }
 
+/* H5, H6: what was approved holds until it is approved anew; the file's bytes reach no terminal as they are. */
+static void test_policy_approve(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("mkdir -p ../app/config && cd ../app && "
+		   "echo '{\"policy\":{\"version\":1,\"blocked_hosts\":\"one.test\"}}' >.sandbox.json && "
+		   "export XDG_CONFIG_HOME=$PWD/config && $ctl policy allow one.test && $ctl policy approve"),
+		1);
+	assert_non_null(strstr(t.err, "no terminal"));
+	assert_int_equal(sh("$ctl policy approve --yes --project ../app"), 0);
+	assert_non_null(strstr(t.out, "+   \"blocked_hosts\": \"one.test\""));
+	assert_int_equal(sh("cd ../app && $ctl policy approve"), 0);
+	assert_non_null(strstr(t.err, "approved already"));
+	assert_int_equal(
+		sh("cd ../app && export XDG_CONFIG_HOME=$PWD/config && "
+		   "printf '{\"policy\":{\"version\":1,\"note\":\"x\\342\\200\\256y\"}}' >.sandbox.json && "
+		   "$ctl policy check GET https://one.test/"),
+		1);
+	assert_non_null(strstr(t.out, "blocked_hosts"));
+	assert_int_equal(sh("cd ../app && $ctl policy explain one.test"), 0);
+	assert_non_null(strstr(t.out, ".sandbox.json has changed since it was approved"));
+	assert_int_equal(
+		sh("cd ../app && $ctl policy explain --json one.test | jq -e '.data.project.changed'"),
+		0);
+	assert_int_equal(sh("cd ../app && echo n | $ctl policy approve"), 1);
+	assert_non_null(strstr(t.out, "-   \"blocked_hosts\": \"one.test\""));
+	for (const char *p = t.out; *p; p++)
+		assert_true(*p == '\n' || (*p >= ' ' && *p < 0x7f));
+	assert_int_equal(
+		sh("cd ../app && $ctl policy approve --yes --json | jq -e '.data.changed'"), 0);
+	assert_int_equal(
+		sh("cd ../app && XDG_CONFIG_HOME=$PWD/config $ctl policy check GET https://one.test/"),
+		0);
+	assert_int_equal(
+		sh("cd ../app && echo '{\"policy\":{\"version\":1,\"bindings\":[]}}' >.sandbox.json && $ctl policy approve --yes"),
+		1);
+	assert_non_null(strstr(t.err, "app/.sandbox.json"));
+	/* What is kept and cannot be read is what an approval mends. */
+	assert_int_equal(
+		sh("cd ../app && for f in $XDG_STATE_HOME/sandboxctl/projects/*; do echo x >$f; done; echo '{}' >.sandbox.json; "
+		   "$ctl policy check GET https://one.test/"),
+		1);
+	assert_non_null(strstr(t.err, "sandboxctl policy approve"));
+	assert_int_equal(sh("cd ../app && $ctl policy approve --yes && rm -r config"), 0);
+}
+
 static void test_policy_explain(void **state)
 {
 	(void)state;
@@ -855,6 +902,7 @@ int main(void)
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_policy_check_is_the_decision),
 		cmocka_unit_test(test_policy_init),
+		cmocka_unit_test(test_policy_approve),
 		cmocka_unit_test(test_policy_explain),
 		cmocka_unit_test(test_start_flags),
 		cmocka_unit_test(test_a_low_limit_of_open_files_is_told),

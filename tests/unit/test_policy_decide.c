@@ -151,6 +151,45 @@ static void test_layers(void **state)
 	assert_true(asked.decision.response_bytes_max == UINT64_MAX);
 }
 
+/* H5: of several documents of the project's each narrows: what is asked for must be in all that list anything. */
+static void test_project_twice(void **state)
+{
+#define TEXT(layer, text)                                                                          \
+	{                                                                                          \
+		layer, "document", text, sizeof(text) - 1                                          \
+	}
+	static const struct policy_source sources[] = {
+		TEXT(POLICY_LAYER_USER,
+			"{\"version\":1,\"rules\":[{\"id\":\"u\",\"action\":\"allow\",\"host\":\"**.example.com\"}]}"),
+		TEXT(POLICY_LAYER_PROJECT,
+			"{\"version\":1,\"rules\":[{\"id\":\"p\",\"action\":\"allow\",\"host\":[\"a.example.com\",\"b.example.com\"],\"request_bytes_max\":70}],"
+			"\"limits\":[{\"id\":\"l\",\"requests_per_hour\":9}]}"),
+		TEXT(POLICY_LAYER_PROJECT,
+			"{\"version\":1,\"rules\":[{\"id\":\"d\",\"action\":\"deny\",\"host\":\"a.example.com\",\"paths\":\"/x\"}]}"),
+		TEXT(POLICY_LAYER_PROJECT,
+			"{\"version\":1,\"rules\":[{\"id\":\"p\",\"action\":\"allow\",\"host\":[\"a.example.com\",\"c.example.com\"],\"response_bytes_max\":50}],"
+			"\"limits\":[{\"id\":\"l\",\"requests_per_hour\":1}]}"),
+	};
+#undef TEXT
+	_cleanup_policy_ struct policy *policy = NULL;
+	struct policy_asked asked;
+	struct err err = {};
+
+	(void)state;
+	assert_int_equal(
+		policy_create(sources, ARRAY_SIZE(sources), POLICY_TIER_BUILDER, &policy, &err), 0);
+	EXPECT(policy, ALLOWED("GET https://a.example.com/", "u"),
+		DENIED("GET https://a.example.com/x", RULE, "d"),
+		DENIED("GET https://b.example.com/", NARROWED, "u"),
+		DENIED("GET https://c.example.com/", NARROWED, "u"),
+		DENIED("GET https://d.example.com/", NARROWED, "u"));
+	policy_ask(policy, "GET https://a.example.com/", &asked);
+	assert_int_equal(asked.decision.request_bytes_max, 70);
+	assert_int_equal(asked.decision.response_bytes_max, 50);
+	/* One id, two limits, one counter: the lower one holds. */
+	assert_int_equal(policy->limit_count, 2);
+}
+
 static void test_tiers(void **state)
 {
 	static const char text[] =
@@ -479,6 +518,7 @@ int main(void)
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_blocked_hosts),
 		cmocka_unit_test(test_layers),
+		cmocka_unit_test(test_project_twice),
 		cmocka_unit_test(test_tiers),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_bindings),

@@ -62,6 +62,33 @@ static void test_requests_per_hour(void **state)
 	assert_true(begin(policy, "a.example.com", &counters, NOW + 3600, &stream, &denial));
 }
 
+/* H5: the project's document at two times: of what both call by one name the lower number holds. */
+static void test_project_twice(void **state)
+{
+	static const char user[] =
+		"{\"version\":1,\"rules\":[{\"id\":\"a\",\"action\":\"allow\",\"host\":\"**.example.com\"}]}";
+	static const char low[] =
+		"{\"version\":1,\"limits\":[{\"id\":\"h\",\"requests_per_hour\":1}]}";
+	static const char high[] =
+		"{\"version\":1,\"limits\":[{\"id\":\"h\",\"requests_per_hour\":9}]}";
+	const struct policy_source sources[] = {
+		{ POLICY_LAYER_USER, "user", user, sizeof(user) - 1 },
+		{ POLICY_LAYER_PROJECT, "approved", low, sizeof(low) - 1 },
+		{ POLICY_LAYER_PROJECT, "present", high, sizeof(high) - 1 },
+	};
+	_cleanup_policy_ struct policy *policy = NULL;
+	struct policy_counters counters = {};
+	struct policy_limit_denial denial = {};
+	struct policy_stream stream;
+
+	(void)state;
+	assert_int_equal(policy_create(sources, 3, POLICY_TIER_BUILDER, &policy, NULL), 0);
+	assert_true(begin(policy, "a.example.com", &counters, NOW, &stream, &denial));
+	assert_int_equal(stream.slots, 1);
+	assert_false(begin(policy, "a.example.com", &counters, NOW, &stream, &denial));
+	assert_denied(&denial, POLICY_LIMIT_REQUESTS, "h", 1, NOW + 3600);
+}
+
 static void test_clock_set_back(void **state)
 {
 	_cleanup_policy_ struct policy *policy = limited("{'id':'h','requests_per_hour':1}");
@@ -277,6 +304,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests_per_hour),
 		cmocka_unit_test(test_clock_set_back),
+		cmocka_unit_test(test_project_twice),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_bytes_per_day),
 		cmocka_unit_test(test_one_body_and_time),

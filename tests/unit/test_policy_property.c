@@ -51,11 +51,13 @@ static const unsigned int ports[] = { 0, 0, 0, 0, 80, 443, 8080 };
 struct made_rule {
 	enum policy_layer layer;
 	bool deny, audit, websocket, encoded_slash, admin;
+	bool second; /* of the project's two documents */
 	const char *host, *method, *path; /* "": any */
 	unsigned int port; /* 0: not said */
 };
 
-static struct made_rule make_rule(void)
+/* twice: the project has two documents. */
+static struct made_rule make_rule(bool twice)
 {
 	struct made_rule r = { .layer = (enum policy_layer)pick(POLICY_LAYER_COUNT),
 		.deny = pick(4) == 0,
@@ -71,6 +73,7 @@ static struct made_rule make_rule(void)
 		r.websocket = pick(2);
 		r.encoded_slash = pick(2);
 	}
+	r.second = twice && r.layer == POLICY_LAYER_PROJECT && pick(2);
 	if (r.layer != POLICY_LAYER_PROJECT) {
 		r.audit = pick(4) == 0;
 		r.admin = !r.deny && pick(9) == 0;
@@ -106,27 +109,30 @@ static size_t write_rule(const struct made_rule *r, size_t index, char *out, siz
 static struct policy *make_policy(const struct made_rule *rules, size_t count, const char *more)
 {
 	static char extra[POLICY_SUGGESTION_TEXT_MAX + 64];
-	static char texts[POLICY_LAYER_COUNT][RULES * 256];
-	struct policy_source sources[POLICY_LAYER_COUNT + 1] = {};
+	static char texts[POLICY_LAYER_COUNT + 1][RULES * 256];
+	struct policy_source sources[POLICY_LAYER_COUNT + 2] = {};
 	struct policy *policy = NULL;
 	struct err err = {};
 
-	for (unsigned int layer = 0; layer < POLICY_LAYER_COUNT; layer++) {
-		char *text = texts[layer];
+	/* The last one is a second document of the project's. */
+	for (unsigned int at = 0; at <= POLICY_LAYER_COUNT; at++) {
+		bool second = at == POLICY_LAYER_COUNT;
+		unsigned int layer = second ? POLICY_LAYER_PROJECT : at;
+		char *text = texts[at];
 		size_t used = (size_t)snprintf(
 			       text, sizeof(texts[0]), "{\"version\":1,\"rules\":["),
 		       n = 0;
 
 		for (size_t i = 0; i < count; i++)
-			if (rules[i].layer == layer)
+			if (rules[i].layer == layer && rules[i].second == second)
 				used += write_rule(
 					&rules[i], n++, text + used, sizeof(texts[0]) - used);
 		used += (size_t)snprintf(text + used, sizeof(texts[0]) - used, "]}");
-		sources[layer] =
+		sources[at] =
 			(struct policy_source){ (enum policy_layer)layer, "made up", text, used };
 	}
 	snprintf(extra, sizeof(extra), "{\"version\":1,\"rules\":[%s]}", more ? more : "");
-	sources[POLICY_LAYER_COUNT] =
+	sources[POLICY_LAYER_COUNT + 1] =
 		(struct policy_source){ POLICY_LAYER_COMMAND, "offered", extra, strlen(extra) };
 	if (policy_create(sources, ARRAY_SIZE(sources), POLICY_TIER_BUILDER, &policy, &err) < 0)
 		fail_msg("%s", err.text);
@@ -206,21 +212,21 @@ static bool naive_rule(const struct made_rule *r, const struct asked *q)
 static enum policy_verdict naive_decide(
 	const struct made_rule *rules, size_t count, const struct asked *q)
 {
-	bool allowed = false, enforced = false, logged = false, narrows = false, narrowed = false;
+	bool allowed = false, enforced = false, logged = false, narrows[2] = {}, narrowed[2] = {};
 
 	for (size_t i = 0; i < count; i++) {
 		const struct made_rule *r = &rules[i];
 		bool matches = naive_rule(r, q), project = r->layer == POLICY_LAYER_PROJECT;
 
-		narrows |= project && !r->deny;
-		narrowed |= project && !r->deny && matches;
+		narrows[r->second] |= project && !r->deny;
+		narrowed[r->second] |= project && !r->deny && matches;
 		if (matches && r->deny && !r->audit)
 			return POLICY_DENY;
 		logged |= matches && r->deny;
 		allowed |= matches && !r->deny && !project;
 		enforced |= matches && !r->deny && !project && !r->audit;
 	}
-	if (!allowed || (narrows && !narrowed))
+	if (!allowed || (narrows[0] && !narrowed[0]) || (narrows[1] && !narrowed[1]))
 		return POLICY_DENY;
 	return logged || !enforced ? POLICY_AUDIT : POLICY_ALLOW;
 }
@@ -327,7 +333,7 @@ static bool check_offer(const struct policy *policy, const struct made_rule *rul
 	after = make_policy(rules, count, rule);
 	policy_decide(after, &request, &decision);
 	if (decision.verdict == POLICY_DENY &&
-		!(policy->narrows && decision.reason == POLICY_REASON_NARROWED))
+		!(policy->narrowing_count && decision.reason == POLICY_REASON_NARROWED))
 		fail_msg("%s %s: still denied (%d) with %s", q->method, url, decision.reason, rule);
 	return true;
 }
@@ -343,9 +349,10 @@ static void test_same_answer_and_right_answer(void **state)
 		_cleanup_policy_ struct policy *policy = NULL;
 		struct made_rule rules[RULES];
 		size_t count = pick(4) ? RULES : pick(RULES);
+		bool twice = pick(3) == 0;
 
 		for (size_t i = 0; i < count; i++)
-			rules[i] = make_rule();
+			rules[i] = make_rule(twice);
 		policy = make_policy(rules, count, NULL);
 		for (unsigned int i = 0; i < REQUESTS; i++) {
 			struct asked q = { PICK(hosts), PICK(paths), PICK(asked_methods),

@@ -10,9 +10,11 @@
 #include "vmm/sandboxctl/audit_view.h"
 #include "vmm/sandboxctl/client_files.h"
 #include "vmm/sandboxctl/loaded_policy.h"
+#include "vmm/sandboxctl/policy_approve.h"
 #include "vmm/sandboxctl/policy_file.h"
 #include "vmm/sandboxctl/reload.h"
 #include "vmm/sandboxctl/target.h"
+#include "vmm/supervisor/status.h"
 
 static const struct option_def options[] = {
 	{ "sandbox", 's', "NAME", "allow, deny: for this sandbox alone, at once where it runs" },
@@ -24,6 +26,8 @@ static const struct option_def options[] = {
 	{ "private", 0, NULL, "allow: its names may resolve to private addresses" },
 	{ "preset", 0, "NAME", "init: builder (default), offline, or audit-all" },
 	{ "from-audit", 0, "NAME", "init: rules for what a sandbox was seen to reach, by its log" },
+	{ "project", 0, "FOLDER", "approve: of this folder (default: here)" },
+	{ "yes", 'y', NULL, "approve: do not ask" },
 	OPTIONS_AUDIT_VIEW,
 	OPTION_JSON,
 	OPTIONS_COMMON,
@@ -308,6 +312,7 @@ static void print_explained(const char *host, const struct document *d)
 {
 	const struct document *rules = document_child(d, "rules"),
 			      *bindings = document_child(d, "bindings");
+	char words[APPROVAL_TEXT_MAX];
 
 	for (size_t i = 0; i < document_count(rules); i++)
 		print_rule(document_at(rules, i));
@@ -320,6 +325,8 @@ static void print_explained(const char *host, const struct document *d)
 			(long long)document_int(document_at(bindings, i), "port", 0));
 	if (document_bool(d, "narrowed", false))
 		printf("the project's .sandbox.json narrows: one of its rules must allow it too\n");
+	if (*approval_words(document_child(d, "project"), words))
+		printf("%s\n", words);
 }
 
 static int explain(const struct invocation *in)
@@ -345,7 +352,9 @@ static int explain(const struct invocation *in)
 		document_set_text(d, "host", host.text);
 		document_set_child(d, "rules", rules_of(l.policy, &host));
 		document_set_child(d, "bindings", bindings_of(l.policy, &host));
-		document_set_bool(d, "narrowed", l.policy->narrows);
+		document_set_bool(d, "narrowed", l.policy->narrowing_count > 0);
+		document_set_child(
+			d, "project", document_of_json(status_project(&l.sources.project)));
 	}
 	loaded_policy_finish(&l);
 	if (code)
@@ -473,18 +482,21 @@ static int run(struct invocation *in)
 		return explain(in);
 	if (!strcmp(verb, "init"))
 		return init(in);
-	return usage(in, "policy allow, deny, ls, check, explain, log or init");
+	if (!strcmp(verb, "approve") && in->options.word_count == 1)
+		return policy_approve(in);
+	return usage(in, "policy allow, deny, ls, check, explain, log, init or approve");
 }
 
 const struct command command_policy = {
 	.name = "policy",
 	.words_help =
-		"allow HOST[:PORT] | deny HOST | ls [NAME] | check [NAME] [METHOD] URL | explain [NAME] HOST | log [NAME] | init",
+		"allow HOST[:PORT] | deny HOST | ls [NAME] | check [NAME] [METHOD] URL | explain [NAME] HOST | log [NAME] | init | approve",
 	.summary = "What a sandbox may reach: show it, try it, change it",
 	.details =
 		"check asks the function that the proxy asks, and ends with 1 where it denies. allow and deny change your own policy, or with\n"
 		"--sandbox that sandbox's alone; sandboxes that run get it at once. explain lists the rules and bindings that speak of a host.\n"
-		"init adds the registries that npm, pip, cargo, go and apt are set to use here; no credential of their URLs is copied.",
+		"init adds the registries that npm, pip, cargo, go and apt are set to use here; no credential of their URLs is copied.\n"
+		"approve takes this project's .sandbox.json, as it is now, for what its sandboxes are to be narrowed by.",
 	.options = options,
 	.words = WORDS_OTHER,
 	.words_min = 1,

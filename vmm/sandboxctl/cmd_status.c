@@ -3,6 +3,7 @@
 
 #include "vmm/base/array.h"
 #include "vmm/sandboxctl/linked_names.h"
+#include "vmm/sandboxctl/policy_approve.h"
 #include "vmm/sandboxctl/status_view.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal_filter.h"
@@ -111,12 +112,13 @@ static void print_isolation(const struct document *status)
 /* Whether the way out is open, and why not. */
 static void print_egress(const struct document *status)
 {
-	char state[64], why[STATUS_TEXT_MAX], text[STATUS_TEXT_MAX + 80];
+	char state[64], why[STATUS_TEXT_MAX], text[STATUS_TEXT_MAX + 80], words[APPROVAL_TEXT_MAX];
 
 	document_show(status, "egress.state", state, sizeof(state));
 	document_show(status, "egress.why", why, sizeof(why));
 	snprintf(text, sizeof(text), "%s%s%s", state, why[0] ? ": " : "", why);
 	print_field("egress", text);
+	print_field("", approval_words(document_child(status, "egress.project"), words));
 }
 
 static int print_status(const struct document *status)

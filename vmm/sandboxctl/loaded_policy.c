@@ -20,8 +20,18 @@ static int load_policy(struct loaded_policy *l, const char *workspace, struct er
 		.workspace = workspace,
 		.command = l->record.spec.policy };
 	enum policy_tier tier = POLICY_TIER_BUILDER;
-	int r = policy_sources_load(&in, &l->sources, err);
+	struct policy_project started = {};
+	int r = 0;
 
+	/* E19: one that runs keeps the project's part that it was started with. */
+	if (*l->name && registry_is_locked(&l->paths, l->name) == 1) {
+		r = policy_project_saved(&l->paths, l->name, &started, err);
+		if (r == 0)
+			in.project = &started;
+	}
+	if (r == 0 || r == -ENOENT) /* a start that has not come so far */
+		r = policy_sources_load(&in, &l->sources, err);
+	policy_project_finish(&started);
 	if (l->record.spec.tier)
 		policy_tier_parse(l->record.spec.tier, &tier);
 	return r < 0 ? r : policy_create(l->sources.list, l->sources.count, tier, &l->policy, err);

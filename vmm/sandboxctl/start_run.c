@@ -10,6 +10,7 @@
 #include "vmm/base/array.h"
 #include "vmm/sandboxctl/kvm_fitness.h"
 #include "vmm/share/fd_budget.h"
+#include "vmm/sandboxctl/policy_approve.h"
 #include "vmm/sandboxctl/status_view.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/sandboxctl/terminal_filter.h"
@@ -82,6 +83,15 @@ static int launch_failed(const struct invocation *in, int code, const char *stag
 	return report_failure(in, failure, err);
 }
 
+/* H5 */
+static void warn_unapproved(const struct invocation *in, const struct document *status)
+{
+	char words[APPROVAL_TEXT_MAX];
+
+	if (!in->json && *approval_words(document_child(status, "egress.project"), words))
+		fprintf(stderr, "%s\n", words);
+}
+
 int start_launch(const struct invocation *in, struct start_plan *plan, struct document **ret_status)
 {
 	char stage[START_STAGE_MAX] = "launch";
@@ -95,6 +105,7 @@ int start_launch(const struct invocation *in, struct start_plan *plan, struct do
 	report_progress_end(in);
 	if (r < 0)
 		return launch_failed(in, r, stage, plan->spec.kernel, &err);
+	warn_unapproved(in, document_of_json(status));
 	if (ret_status)
 		*ret_status = document_of_json(status);
 	else

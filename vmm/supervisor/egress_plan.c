@@ -80,7 +80,7 @@ int egress_policy_load(const struct spec *spec, const struct paths *paths,
 		r = copy_bindings(policy, &made, err);
 	if (r == 0)
 		r = make_bundle(&sources, tier, &made.bundle_fd, err);
-	if (r == 0 && policy_sources_project(&sources, &made.project) < 0)
+	if (r == 0 && policy_project_copy(&sources.project, &made.project) < 0)
 		r = err_set(err, -ENOMEM, "policy: no memory");
 	policy_destroy(policy);
 	policy_sources_finish(&sources);
@@ -145,6 +145,11 @@ int egress_plan_prepare(const struct spec *spec, const struct paths *paths,
 {
 	int r = egress_policy_load(spec, paths, NULL, &plan->policy, err);
 
+	/* H5: what this start goes by is approved, where nothing was before. */
+	if (r == 0)
+		r = policy_project_settle(paths, spec->workspace.host, &plan->policy.project, err);
+	if (r == 0)
+		r = policy_project_save(paths, spec->name, &plan->policy.project, err);
 	if (r == 0)
 		r = make_ca(spec, plan, err);
 	if (r == 0)

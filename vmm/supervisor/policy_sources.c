@@ -89,11 +89,11 @@ static int add_file(
 
 /* Its member `policy`; the rest of the file is for others. */
 static int take_project(
-	struct policy_sources *s, const char *path, const char *text, size_t len, struct err *err)
+	struct project_policy *ret, const char *path, const char *text, size_t len, struct err *err)
 {
 	_cleanup_json_ json_t *project = NULL;
+	char *json, *name;
 	json_t *policy;
-	char *json;
 	int r = json_parse_object(text, len, POLICY_DOCUMENT_MAX, path, &project, err);
 
 	if (r < 0)
@@ -103,13 +103,20 @@ static int take_project(
 		return 0;
 	if (!json_is_object(policy))
 		return err_set(err, -EINVAL, "%s: policy: not an object", path);
-	json = json_dumps(policy, JSON_COMPACT);
-	return add(s, POLICY_LAYER_PROJECT, strdup(path), json, json ? strlen(json) : 0, err);
+	json = json_dumps(policy, JSON_COMPACT | JSON_SORT_KEYS);
+	name = strdup(path);
+	if (!json || !name) {
+		free(json);
+		free(name);
+		return err_set(err, -ENOMEM, "%s: no memory", path);
+	}
+	r = project_policy_set(ret, name, json);
+	return r < 0 ? err_set(err, r, "%s: no digest can be made", path) : 0;
 }
 
 /* 1: there is one in this folder, and it was taken. */
 static int look_for_project(
-	struct policy_sources *s, int folder_fd, const char *folder, struct err *err)
+	struct project_policy *ret, int folder_fd, const char *folder, struct err *err)
 {
 	_cleanup_close_ int fd =
 		openat(folder_fd, POLICY_PROJECT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -130,7 +137,7 @@ static int look_for_project(
 		return err_set(err, -EINVAL, "%s: not a regular file", path);
 	r = read_text(fd, path, &text, &len, err);
 	if (r == 0)
-		r = take_project(s, path, text, len, err);
+		r = take_project(ret, path, text, len, err);
 	return r < 0 ? r : 1;
 }
 
@@ -141,7 +148,7 @@ static bool is_git_root(int folder_fd)
 	return fstatat(folder_fd, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static int add_project(struct policy_sources *s, const char *workspace, struct err *err)
+static int find_project(const char *workspace, struct project_policy *ret, struct err *err)
 {
 	char folder[PATH_MAX];
 
@@ -154,7 +161,7 @@ static int add_project(struct policy_sources *s, const char *workspace, struct e
 
 		if (fd < 0)
 			return err_set(err, -errno, "%s: %m", folder);
-		r = look_for_project(s, fd, folder, err);
+		r = look_for_project(ret, fd, folder, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 		if (is_git_root(fd) || !slash || !folder[1])
@@ -162,6 +169,58 @@ static int add_project(struct policy_sources *s, const char *workspace, struct e
 		slash[slash == folder] = '\0';
 	}
 	return 0;
+}
+
+static int look(const struct policy_inputs *in, struct policy_project *ret, struct err *err)
+{
+	int r;
+
+	ret->looked = true;
+	if (project_policy_set(&ret->approved, NULL, NULL) < 0 ||
+		project_policy_set(&ret->present, NULL, NULL) < 0)
+		return err_set(err, -EIO, "policy: no digest can be made");
+	r = find_project(in->workspace, &ret->present, err);
+	ret->found = r == 0;
+	if (r == 0)
+		r = project_approval_load(
+			in->paths, in->workspace, &ret->approved, &ret->exact, err);
+	ret->known = r > 0;
+	return r < 0 ? r : 0;
+}
+
+static int add_one(
+	struct policy_sources *s, const struct project_policy *policy, bool old, struct err *err)
+{
+	char *name = NULL;
+
+	if (!policy->json)
+		return 0;
+	if (asprintf(&name, "%s%s", policy->name, old ? ", as it was approved" : "") < 0)
+		name = NULL;
+	return add(s, POLICY_LAYER_PROJECT, name, strdup(policy->json), strlen(policy->json), err);
+}
+
+bool policy_project_changed(const struct policy_project *project)
+{
+	return project->known && strcmp(project->approved.digest, project->present.digest) != 0;
+}
+
+/* H5: each of them may only narrow, so with both of them nothing is wider than what was approved. */
+static int add_project(struct policy_sources *s, const struct policy_inputs *in, struct err *err)
+{
+	int r = project_policy_set(&s->project.approved, NULL, NULL);
+
+	if (r == 0)
+		r = project_policy_set(&s->project.present, NULL, NULL);
+	if (r == 0 && in->project)
+		r = policy_project_copy(in->project, &s->project);
+	else if (r == 0 && in->workspace)
+		r = look(in, &s->project, err);
+	if (r < 0)
+		return r == -ENOMEM ? err_set(err, r, "policy: no memory") : r;
+	if (policy_project_changed(&s->project))
+		r = add_one(s, &s->project.approved, true, err);
+	return r < 0 ? r : add_one(s, &s->project.present, false, err);
 }
 
 /* Whether somebody has said anything: then the default does not speak. */
@@ -213,15 +272,27 @@ int policy_sources_load(const struct policy_inputs *in, struct policy_sources *r
 			strlen(in->command), err);
 	if (r == 0)
 		r = add_own(&s, in, err);
-	if (r == 0 && in->project)
-		r = in->project->json
-			    ? add(&s, POLICY_LAYER_PROJECT, strdup(in->project->name),
-				      strdup(in->project->json), strlen(in->project->json), err)
-			    : 0;
-	else if (r == 0 && in->workspace)
-		r = add_project(&s, in->workspace, err);
+	if (r == 0)
+		r = add_project(&s, in, err);
 	if (r == 0)
 		r = add_default(&s, err);
+	if (r < 0)
+		policy_sources_finish(&s);
+	else
+		*ret = s;
+	return r;
+}
+
+int policy_sources_load_project(
+	const struct policy_inputs *in, struct policy_sources *ret, struct err *err)
+{
+	struct policy_sources s = {};
+	int r = look(in, &s.project, err);
+
+	if (r < 0 && s.project.found)
+		r = 0;
+	if (r == 0)
+		r = add_one(&s, &s.project.present, false, err);
 	if (r < 0)
 		policy_sources_finish(&s);
 	else
@@ -233,30 +304,94 @@ void policy_sources_finish(struct policy_sources *s)
 {
 	for (size_t i = 0; i < s->text_count; i++)
 		free(s->texts[i]);
+	policy_project_finish(&s->project);
 	*s = (struct policy_sources){};
 }
 
-int policy_sources_project(const struct policy_sources *s, struct policy_project *ret)
+int policy_project_settle(const struct paths *paths, const char *workspace,
+	const struct policy_project *project, struct err *err)
 {
-	struct policy_project project = {};
+	if (!project->looked || (project->known && project->exact))
+		return 0;
+	return project_approval_store(
+		paths, workspace, project->known ? &project->approved : &project->present, err);
+}
 
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->list[i].layer != POLICY_LAYER_PROJECT)
-			continue;
-		project.name = strdup(s->list[i].name);
-		project.json = strndup(s->list[i].json, s->list[i].len);
-		if (!project.name || !project.json) {
-			policy_project_finish(&project);
-			return -ENOMEM;
-		}
-	}
-	*ret = project;
-	return 0;
+int policy_project_save(const struct paths *paths, const char *sandbox,
+	const struct policy_project *project, struct err *err)
+{
+	json_t *approved = project_policy_encode(&project->approved),
+	       *present = project_policy_encode(&project->present);
+	_cleanup_json_ json_t *object = json_pack("{s:b, s:b, s:o, s:o}", "looked", project->looked,
+		"known", project->known, "approved", approved, "present", present);
+	_cleanup_free_ char *text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
+	char path[PATH_MAX];
+	int r = paths_of_state(paths, sandbox, POLICY_PROJECT_KEPT, path, err);
+
+	if (r == 0 && !text)
+		r = err_set(err, -EINVAL, "%s: cannot be written as JSON", path);
+	if (r < 0)
+		return r;
+	r = fdio_write_file_atomic(AT_FDCWD, path, text, strlen(text), 0600);
+	return r < 0 ? err_set(err, r, "%s: %s", path, strerror(-r)) : 0;
+}
+
+int policy_project_saved(
+	const struct paths *paths, const char *sandbox, struct policy_project *ret, struct err *err)
+{
+	struct policy_project project = { .exact = true };
+	_cleanup_json_ json_t *object = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct json_reader reader;
+	json_t *approved, *present;
+	char path[PATH_MAX];
+	size_t len;
+	int r = paths_of_state(paths, sandbox, POLICY_PROJECT_KEPT, path, err);
+
+	if (r < 0)
+		return r;
+	r = fdio_read_file(AT_FDCWD, path, 3 * POLICY_DOCUMENT_MAX, &text, &len);
+	if (r < 0)
+		return err_set(err, r, "%s: %s", path, strerror(-r));
+	r = json_parse_object(text, len, 3 * POLICY_DOCUMENT_MAX, path, &object, err);
+	if (r < 0)
+		return r;
+	reader = json_reader(object, path, err);
+	project.looked = json_get_bool(&reader, "looked");
+	project.known = json_get_bool(&reader, "known");
+	approved = json_get_object(&reader, "approved");
+	present = json_get_object(&reader, "present");
+	r = json_reader_done(&reader);
+	if (r == 0)
+		r = project_policy_decode(approved, &project.approved, err);
+	if (r == 0)
+		r = project_policy_decode(present, &project.present, err);
+	if (r < 0)
+		policy_project_finish(&project);
+	else
+		*ret = project;
+	return r;
+}
+
+int policy_project_copy(const struct policy_project *from, struct policy_project *ret)
+{
+	struct policy_project copy = {
+		.looked = from->looked, .known = from->known, .exact = from->exact
+	};
+	int r = project_policy_copy(&from->approved, &copy.approved);
+
+	if (r == 0)
+		r = project_policy_copy(&from->present, &copy.present);
+	if (r < 0)
+		policy_project_finish(&copy);
+	else
+		*ret = copy;
+	return r;
 }
 
 void policy_project_finish(struct policy_project *project)
 {
-	free(project->name);
-	free(project->json);
+	project_policy_finish(&project->approved);
+	project_policy_finish(&project->present);
 	*project = (struct policy_project){};
 }

@@ -227,16 +227,28 @@ static void add_session(json_t *data, const struct record *record, const struct 
 		json_object_set_new(data, "guest", guest_word(live));
 }
 
+/* H5: what was approved for this project, and what was found when the sandbox was started. null: neither. */
+json_t *status_project(const struct policy_project *project)
+{
+	const char *approved = project->known ? project->approved.digest : NULL;
+
+	if (!project->looked || (!project->present.json && !policy_project_changed(project)))
+		return json_null();
+	return json_pack("{s:s?, s:s, s:b}", "approved", approved, "present",
+		project->present.digest, "changed", policy_project_changed(project));
+}
+
 /* null where nothing runs. The injectors keep the host's network namespace: it is what they are for. */
 static json_t *egress(const struct status_live *live)
 {
 	if (!live || !live->egress_state)
 		return json_null();
-	return json_pack("{s:s, s:o, s:s, s:o}", "state", live->egress_state, "why",
+	return json_pack("{s:s, s:o, s:s, s:o, s:o}", "state", live->egress_state, "why",
 		live->audit_error ? json_sprintf("the audit log cannot be written: %s",
 					    strerror(live->audit_error))
 				  : json_null(),
-		"policy", live->policy_digest, "in_force", layer_names(live->egress_layers));
+		"policy", live->policy_digest, "in_force", layer_names(live->egress_layers),
+		"project", live->project ? status_project(live->project) : json_null());
 }
 
 json_t *status_data(const struct record *record, const struct status_live *live, bool alive)

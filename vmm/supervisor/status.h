@@ -5,6 +5,7 @@
  * kernel tier cpus memory_mib workspace shares ports started_at uptime_s supervisor_pid vmm_pid pgid health degraded
  * isolation linked_outside egress. Fields are only ever added. Made here alone, for live and for dead sandboxes, so that `ls` and `status` agree.
  */
+#include "vmm/supervisor/policy_sources.h"
 #include "vmm/supervisor/registry.h"
 
 #define STATUS_REFUSED_MAX 16
@@ -31,6 +32,7 @@ struct status_live {
 	const char *egress_state; /* a word of egress.h; NULL: there is none */
 	int audit_error; /* errno: the audit log cannot be written, so nothing passes; 0 */
 	const char *policy_digest;
+	const struct policy_project *project; /* as it was at the start */
 	uint64_t egress_layers; /* in force in all of its processes */
 	bool session_running;
 	uint32_t attached;
@@ -38,6 +40,9 @@ struct status_live {
 
 /* live may be NULL: health is then "none". A record that says it lives while nothing does is shown as failed. */
 json_t *status_data(const struct record *record, const struct status_live *live, bool alive);
+
+/* {"approved", "present", "changed"}: digests of the project's policy; null where it has none. */
+json_t *status_project(const struct policy_project *project);
 
 /* All bits of enum jail_layer that a jailed process is asked to have. */
 uint64_t status_isolation_asked(void);

@@ -23,6 +23,7 @@ json_t *supervisor_status(struct supervisor *s)
 		s->live.egress_state = egress_state_word(s->egress);
 		s->live.audit_error = audit_log_error(s->audit);
 		s->live.policy_digest = egress_plan_of(s->egress)->policy.digest;
+		s->live.project = &egress_plan_of(s->egress)->policy.project;
 		s->live.egress_layers = egress_layers(s->egress);
 	}
 	return status_data(&s->record, &s->live, true);
