@@ -117,7 +117,7 @@ static bool shape_fields(struct job *job, struct record_fields *fields)
 		fields_remove(fields, "if-range");
 		fields_remove(fields, "accept-encoding");
 		fields_remove(fields, "sec-websocket-extensions");
-		if (!fields_add(fields, "accept-encoding", "gzip, deflate, zstd"))
+		if (!fields_add(fields, "accept-encoding", "gzip, deflate, br, zstd"))
 			return false;
 	}
 	return !type || strncmp(type, "application/grpc", 16) != 0 ||

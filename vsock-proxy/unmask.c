@@ -6,12 +6,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include <brotli/decode.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include "vmm/base/array.h"
 
-#define PIECE (16u << 10)
+#define PIECE	   (16u << 10)
+#define BLOCK_HEAD 16 /* before what brotli was given: its size; keeps it aligned */
 
 struct unmask {
 	const struct redact *redact;
@@ -21,11 +23,44 @@ struct unmask {
 	bool has_zlib, over; /* over: its coding's own end came */
 	z_stream zlib;
 	ZSTD_DStream *zstd;
+	BrotliDecoderState *brotli;
+	size_t brotli_bytes; /* that it holds */
 	uint64_t in, out;
 	size_t held_max;
 	uint8_t *masked; /* PIECE + held_max */
 	uint8_t decoded[PIECE];
 };
+
+/* E11: what a body's window and tables ask for is bounded, and so is the window. */
+static void *brotli_take(void *data, size_t size)
+{
+	struct unmask *u = data;
+	uint8_t *block;
+
+	if (size > UNMASK_BROTLI_MAX || u->brotli_bytes > UNMASK_BROTLI_MAX - size)
+		return NULL;
+	block = malloc(BLOCK_HEAD + size);
+	if (!block)
+		return NULL;
+	memcpy(block, &size, sizeof(size));
+	u->brotli_bytes += size;
+	return block + BLOCK_HEAD;
+}
+
+/* A window has had the secret in it. */
+static void brotli_give(void *data, void *address)
+{
+	struct unmask *u = data;
+	uint8_t *block = address ? (uint8_t *)address - BLOCK_HEAD : NULL;
+	size_t size;
+
+	if (!block)
+		return;
+	memcpy(&size, block, sizeof(size));
+	u->brotli_bytes -= size;
+	explicit_bzero(block, BLOCK_HEAD + size);
+	free(block);
+}
 
 static int begin_coding(struct unmask *u, const char *coding, bool *ret_decodes)
 {
@@ -47,6 +82,11 @@ static int begin_coding(struct unmask *u, const char *coding, bool *ret_decodes)
 		/* RFC 8878, section 3.1.1.1.2: 8 MiB is what a decoder must take, and RFC 9659 allows no more. */
 		ZSTD_DCtx_setParameter(u->zstd, ZSTD_d_windowLogMax, 23);
 		return 0;
+	}
+	if (!strcasecmp(coding, "br")) {
+		/* RFC 7932. "Large window" streams are no part of it, and an error unless asked for. */
+		u->brotli = BrotliDecoderCreateInstance(brotli_take, brotli_give, u);
+		return u->brotli ? 0 : -ENOMEM;
 	}
 	return -EOPNOTSUPP;
 }
@@ -85,6 +125,8 @@ void unmask_destroy(struct unmask *u)
 	if (u->has_zlib)
 		inflateEnd(&u->zlib);
 	ZSTD_freeDStream(u->zstd);
+	if (u->brotli)
+		BrotliDecoderDestroyInstance(u->brotli);
 	if (u->masked)
 		explicit_bzero(u->masked, PIECE + u->held_max);
 	free(u->masked);
@@ -153,11 +195,34 @@ static int take_zstd(struct unmask *u, const uint8_t *bytes, size_t len)
 	return r;
 }
 
+static int take_brotli(struct unmask *u, const uint8_t *bytes, size_t len)
+{
+	BrotliDecoderResult z;
+	int r;
+
+	/* Nothing may follow a stream's end. */
+	if (u->over && len)
+		return -EPROTO;
+	do {
+		size_t room = PIECE;
+		uint8_t *out = u->decoded;
+
+		z = BrotliDecoderDecompressStream(u->brotli, &len, &bytes, &room, &out, NULL);
+		if (z == BROTLI_DECODER_RESULT_ERROR || (z == BROTLI_DECODER_RESULT_SUCCESS && len))
+			return -EPROTO;
+		u->over = z == BROTLI_DECODER_RESULT_SUCCESS;
+		r = pass_on(u, u->decoded, PIECE - room);
+	} while (r == 0 && z == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT);
+	return r;
+}
+
 int unmask_take(struct unmask *u, const uint8_t *bytes, size_t len)
 {
 	u->in += len;
 	if (u->has_zlib)
 		return take_zlib(u, bytes, len);
+	if (u->brotli)
+		return take_brotli(u, bytes, len);
 	return u->zstd ? take_zstd(u, bytes, len) : pass_on(u, bytes, len);
 }
 
@@ -165,7 +230,7 @@ int unmask_end(struct unmask *u)
 {
 	size_t n;
 
-	if ((u->has_zlib || u->zstd) && u->in && !u->over)
+	if ((u->has_zlib || u->zstd || u->brotli) && u->in && !u->over)
 		return -EPROTO;
 	n = redact_stream_end(&u->stream, u->masked);
 	return n ? u->sink(u->data, u->masked, n) : 0;

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * An answer on its way to the guest past the mask (E14): field values, and the body, which is decoded first where it is in a coding
- * (gzip, deflate: RFC 9110, section 8.4.1; zstd: RFC 8878), for a secret inside one is not seen. A coding that is not known
+ * (gzip, deflate: RFC 9110, section 8.4.1; br: RFC 7932; zstd: RFC 8878), for a secret inside one is not seen. A coding that is not known
  * here cannot be let through.
  */
 #include <stdbool.h>
@@ -13,6 +13,9 @@
 #include "vsock-proxy/redact.h"
 
 #define UNMASK_RATIO_MAX 1024 /* bytes out of one byte in, over the whole: more is a bomb (E11) */
+
+#define UNMASK_BROTLI_MAX                                                                          \
+	(16u << 20) /* bytes of one decoder: windows of 8 MiB, as of zstd, with tables and growth */
 
 struct unmask;
 

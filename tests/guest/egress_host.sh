@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: user=root limit=600 takes=110
+# test: user=root limit=600 takes=125
 # The way out, whole: a guest, its agent, the proxy, the injectors, and an internet of the test's own in a network namespace.
 # What proxy and injector do by themselves is tests/unit/test_egress.py's.
 . "$TREE/tests/lib/internet.bash"

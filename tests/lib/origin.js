@@ -4,7 +4,8 @@
 'use strict';
 const http2 = require('http2'), http = require('http'), zlib = require('zlib'), fs = require('fs'), crypto = require('crypto');
 const [address, certificate, key] = process.argv.slice(2);
-const codings = { gzip: zlib.gzipSync, deflate: zlib.deflateSync, br: zlib.brotliCompressSync };
+const codings = { gzip: zlib.gzipSync, deflate: zlib.deflateSync, br: zlib.brotliCompressSync,
+	zstd: (text) => require('child_process').execFileSync('zstd', ['-c'], { input: text }), unknown: Buffer.from };
 
 function answer(request, response) {
 	const url = new URL(request.url, 'https://x');

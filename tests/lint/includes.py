@@ -44,7 +44,7 @@ LIBRARY = {
     r"seccomp\.h": ["vmm/jail"],
     r"cap-ng\.h": ["vmm/jail/caps.c"],
     r"linux/kvm\.h": ["vmm/machine", "vmm/jail/seccomp_vmm.c"],
-    r"(lzma|zstd|zlib|lz4|lz4frame)\.h": ["images/kernel", "images", "vsock-proxy/unmask.c"],
+    r"(lzma|zstd|zlib|lz4|lz4frame|brotli/.*)\.h": ["images/kernel", "images", "vsock-proxy/unmask.c"],
     r"libvirt/|guestfs\.h|netlink/": [],
     r"ares\.h": ["vsock-proxy/resolver.c"],
     r"libpsl\.h": ["policy/match.c"],
