@@ -104,8 +104,8 @@ static void print_change(const struct approval *a)
 	char shown[PATH_MAX];
 
 	printf("%s: %.*s, now %.*s\n", terminal_filter_text(a->folder, shown, sizeof(shown)),
-		SHORT_DIGEST, project->known ? project->approved.digest : "nothing",
-		SHORT_DIGEST, project->present.digest);
+		SHORT_DIGEST, project->known ? project->approved.digest : "nothing", SHORT_DIGEST,
+		project->present.digest);
 	if (old && new)
 		(void)line_diff(old, new, print_line, NULL);
 	fflush(stdout); /* read before the question */
