@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -23,6 +24,7 @@
 #include "vmm/supervisor/audit/audit_open.h"
 #include "vmm/supervisor/audit/segment.h"
 #include "vmm/supervisor/audit/verify.h"
+#include "vmm/supervisor/audit_forward.h"
 
 #define TEXT(s)                                                                                    \
 	{                                                                                          \
@@ -34,6 +36,7 @@ struct rig {
 	char folder[PATH_MAX];
 	int key_fd, event_fd, host_fd, guest_fd;
 	int forward_fd; /* what it forwards; -1: nothing is asked for */
+	int given_fd; /* what it is to forward to, where that is not a pair of ours; 0: it is */
 	int pidfd;
 	pid_t pid;
 };
@@ -88,9 +91,14 @@ static void begin(struct rig *rig, bool jailed)
 		words++;
 	if (!jailed)
 		argv[words++] = "--unjailed";
-	if (rig->forward_fd == 0) {
-		assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, forward), 0);
-		rig->forward_fd = forward[0];
+	if (rig->forward_fd == 0 || rig->given_fd) {
+		if (rig->given_fd) {
+			forward[1] = dup(rig->given_fd);
+		} else {
+			assert_int_equal(
+				socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, forward), 0);
+			rig->forward_fd = forward[0];
+		}
 		argv[words++] = "--forward";
 		argv[words++] = "journald";
 		argv[words++] = "--forward-fd";
@@ -320,6 +328,81 @@ static void test_forwards(void **state)
 	close(rig->forward_fd);
 }
 
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	unlink(path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* What listens is restarted: the writer says so, the socket that it has is connected again, and what was lost is counted. */
+static void test_forwards_again(void **state)
+{
+	struct rig *rig = *state;
+	struct audit_forward forward;
+	struct loop *loop = NULL;
+	struct event event;
+	struct err err = {};
+	char path[100];
+
+	snprintf(path, sizeof(path), "/tmp/test_audit_forward.%d", getpid());
+	rig->forward_fd = listen_at(path);
+	audit_forward_init(&forward);
+	assert_int_equal(loop_create(&loop), 0);
+	assert_int_equal(audit_forward_open(&forward, FORWARD_JOURNALD, path, &err), 0);
+	assert_int_equal(audit_forward_watch(&forward, loop), 0);
+	rig->given_fd = forward.fd;
+	begin(rig, can_be_jailed);
+	assert_int_equal(next_event(rig).kind, EVENT_AUDIT_ISOLATED);
+	send_one(rig->host_fd, "a.test", AUDIT_ALLOWED);
+	expect_forwarded(rig, "\"host\":\"a.test\"");
+	expect_forwarded(rig, "|end 1 ");
+
+	close(rig->forward_fd);
+	unlink(path);
+	send_one(rig->host_fd, "b.test", AUDIT_ALLOWED);
+	event = next_event(rig);
+	assert_int_equal(event.kind, EVENT_AUDIT_FORWARD);
+	assert_int_equal(event.value[0], ECONNREFUSED);
+	assert_int_equal(event.value[1], 1);
+	audit_forward_told(&forward, (int)event.value[0], event.value[1]);
+	assert_true(forward.cut && forward.error == ECONNREFUSED);
+	assert_true(loop_run_once(loop, 20000) > 0);
+	assert_true(forward.cut && forward.error == ENOENT);
+	/* The head over that record is lost too, and nobody is connected any more. */
+	do {
+		event = next_event(rig);
+		assert_int_equal(event.kind, EVENT_AUDIT_FORWARD);
+		audit_forward_told(&forward, (int)event.value[0], event.value[1]);
+	} while (forward.lost < 2);
+	assert_true(forward.cut && forward.error == ENOENT);
+
+	rig->forward_fd = listen_at(path);
+	while (forward.cut)
+		assert_true(loop_run_once(loop, 20000) > 0);
+	assert_int_equal(forward.error, 0);
+	send_one(rig->host_fd, "c.test", AUDIT_ALLOWED);
+	expect_forwarded(rig, "2 messages could not be forwarded");
+	expect_forwarded(rig, "\"host\":\"c.test\"");
+	do {
+		event = next_event(rig);
+		assert_int_equal(event.kind, EVENT_AUDIT_FORWARD);
+		audit_forward_told(&forward, (int)event.value[0], event.value[1]);
+	} while (event.value[0] != 0);
+	audit_forward_begin(&forward);
+	assert_int_equal(forward.lost + forward.lost_before, 2);
+	end(rig, 0);
+	free(look(rig, 3));
+	audit_forward_finish(&forward);
+	loop_destroy(loop);
+	close(rig->forward_fd);
+	unlink(path);
+}
+
 static void test_key_is_kept(void **state)
 {
 	struct rig *rig = *state;
@@ -350,6 +433,7 @@ int main(void)
 		TEST(test_full_disk),
 		TEST(test_killed),
 		TEST(test_forwards),
+		TEST(test_forwards_again),
 		TEST(test_key_is_kept),
 	};
 

@@ -9,11 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "vmm/supervisor/audit/fold.h"
+#include "vmm/supervisor/audit/log_copy.h"
 #include "vmm/supervisor/audit/segment.h"
 #include "vmm/supervisor/audit/store.h"
 #include "vmm/supervisor/audit/verify.h"
@@ -33,6 +38,7 @@ struct rig {
 	char folder[64];
 	int dir_fd;
 	struct audit_key *key;
+	pid_t writer;
 };
 
 static int set_up(void **state)
@@ -53,6 +59,10 @@ static int tear_down(void **state)
 	struct rig *rig = *state;
 	char command[128];
 
+	if (rig->writer > 0) {
+		kill(rig->writer, SIGKILL);
+		waitpid(rig->writer, NULL, 0);
+	}
 	snprintf(command, sizeof(command), "rm -r %s", rig->folder);
 	assert_int_equal(system(command), 0);
 	close(rig->dir_fd);
@@ -225,6 +235,197 @@ static void test_tampered_refused(void **state)
 	assert_null(none);
 }
 
+static size_t count_of(struct rig *rig, const char *part)
+{
+	uint64_t *firsts = NULL;
+	size_t count = 0, found = 0, len;
+
+	assert_int_equal(segment_list(rig->dir_fd, &firsts, &count), 0);
+	for (size_t i = 0; i <= count; i++) {
+		char name[SEGMENT_NAME_MAX] = SEGMENT_ACTIVE, *text = NULL;
+
+		if (i < count)
+			segment_name(firsts[i], name);
+		if (segment_read(rig->dir_fd, name, &text, &len) < 0)
+			continue;
+		for (const char *at = text; (at = strstr(at, part)); at++)
+			found++;
+		free(text);
+	}
+	free(firsts);
+	return found;
+}
+
+static void append_and_sync(struct store *store, int count)
+{
+	for (int i = 0; i < count; i++) {
+		append(store, 1);
+		assert_int_equal(store_sync(store), 0);
+	}
+}
+
+/* The oldest sealed file is not what was written: it stays, is said, and stops nothing; verify names it. */
+static void damaged(struct rig *rig, const char *damage, enum verify_verdict wanted)
+{
+	static const char oldest[] = "segment-00000000000000000000.jsonl";
+	const struct store_limits wide = { 600, 1000, 1u << 20, 1000 },
+				  narrow = { 600, 1000, 2000, 1000 };
+	struct store *store = NULL;
+	char command[200];
+	size_t before;
+
+	assert_int_equal(open_with(rig, &wide, &store), 0);
+	append_and_sync(store, 20);
+	store_destroy(store);
+	before = segment_count(rig);
+	assert_true(before > 3);
+	snprintf(command, sizeof(command), "cd %s && f=%s && %s", rig->folder, oldest, damage);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(open_with(rig, &narrow, &store), 0);
+	append_and_sync(store, 20);
+	assert_true(segment_count(rig) >= before);
+	assert_int_equal(count_of(rig, "is not what was written"), 1);
+	store_destroy(store);
+	assert_int_equal(verdict(rig).verdict, wanted);
+	assert_non_null(strstr(verdict(rig).file, "segment-0000000000000000"));
+	/* And so it is for the next writer. */
+	assert_int_equal(open_with(rig, &narrow, &store), 0);
+	append_and_sync(store, 20);
+	store_destroy(store);
+	assert_int_equal(count_of(rig, "is not what was written"), 2);
+}
+
+static void test_oldest_edited(void **state)
+{
+	damaged(*state, "sed -i s/a.test/b.test/ $f", VERIFY_EDITED);
+}
+
+static void test_oldest_too_large(void **state)
+{
+	damaged(*state, "truncate -s 100M $f", VERIFY_MALFORMED);
+}
+
+static void test_oldest_a_link(void **state)
+{
+	damaged(*state, "rm $f && ln -s /dev/zero $f", VERIFY_MALFORMED);
+}
+
+static void test_oldest_gone(void **state)
+{
+	damaged(*state, "rm $f", VERIFY_MISSING);
+}
+
+/* More files than are ever listed: nothing is written, and the reason has words. */
+static void test_too_many_files(void **state)
+{
+	const struct store_limits limits = { 600, 1000, 2000, 1000 };
+	struct rig *rig = *state;
+	struct store *store = NULL;
+	struct err err = {};
+	int r = 0;
+
+	assert_int_equal(open_with(rig, &limits, &store), 0);
+	for (uint64_t i = 1; i <= SEGMENTS_MAX; i++) {
+		char name[SEGMENT_NAME_MAX];
+
+		segment_name(1000000 + i, name);
+		close(openat(rig->dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	}
+	for (int i = 0; r == 0 && i < 10; i++) {
+		append(store, 1);
+		r = store_sync(store);
+	}
+	assert_int_equal(r, -E2BIG);
+	assert_non_null(strstr(store_error_words(E2BIG), "audit verify"));
+	store_destroy(store);
+	assert_int_equal(store_open(rig->dir_fd, rig->key, &origin, &limits, &store, &err), -E2BIG);
+	assert_non_null(strstr(err.text, "audit verify"));
+}
+
+/* What comes between two syncs is sealed all the same before a file is longer than what is read of one. */
+static void test_sealed_between_syncs(void **state)
+{
+	const struct store_limits limits = { 600, 1000, 1u << 20, 1000 };
+	struct rig *rig = *state;
+	struct store *store = NULL;
+	struct stat st;
+
+	assert_int_equal(open_with(rig, &limits, &store), 0);
+	for (int i = 0; i < 50; i++) {
+		append(store, 1);
+		assert_int_equal(fstatat(rig->dir_fd, SEGMENT_ACTIVE, &st, 0), 0);
+		assert_true(st.st_size < 1200);
+	}
+	assert_true(segment_count(rig) > 10);
+	assert_int_equal(store_sync(store), 0);
+	store_destroy(store);
+	assert_int_equal(verdict(rig).verdict, VERIFY_WHOLE);
+	assert_int_equal(verdict(rig).sequence, 50);
+}
+
+static void until_segments(struct rig *rig, size_t wanted)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	for (int i = 0; i < 2000 && segment_count(rig) < wanted; i++)
+		nanosleep(&pause, NULL);
+	assert_true(segment_count(rig) >= wanted);
+}
+
+/* Seals after every few records, and gives up the oldest, until it is killed. */
+static void write_on(struct rig *rig)
+{
+	const struct store_limits limits = {
+		.segment_bytes = 600, .segment_age_s = 1000, .total_bytes = 30000, .keep_s = 1000
+	};
+	struct store *store = NULL;
+
+	rig->writer = fork();
+	if (rig->writer != 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (open_with(rig, &limits, &store) < 0)
+		_exit(1);
+	for (;;)
+		if (store_append(store, AUDIT_FROM_HOST, &event) < 0 || store_sync(store) < 0)
+			_exit(1);
+}
+
+static void expect_sound(int dir_fd, const struct audit_key *key, const char *what)
+{
+	struct verify_finding f = {};
+	struct err err = {};
+
+	if (verify_folder(dir_fd, "api", key, &f, &err) < 0)
+		fail_msg("%s: %s", what, err.text);
+	if (f.verdict != VERIFY_WHOLE && f.verdict != VERIFY_UNSIGNED)
+		fail_msg("%s: %s: %s", what, f.file, verify_verdict_word(f.verdict));
+}
+
+/* A log is read, and copied, while its writer seals and gives up all the time. */
+static void test_read_under_the_writer(void **state)
+{
+	struct rig *rig = *state;
+	char copy[80];
+
+	write_on(rig);
+	until_segments(rig, 10);
+	for (int i = 0; i < 150; i++)
+		expect_sound(rig->dir_fd, rig->key, "the log");
+	for (int i = 0; i < 20; i++) {
+		int fd;
+
+		snprintf(copy, sizeof(copy), "%s/copy%d", rig->folder, i);
+		assert_int_equal(mkdir(copy, 0700), 0);
+		fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_int_equal(log_copy(rig->dir_fd, fd), 0);
+		expect_sound(fd, rig->key, "its copy");
+		close(fd);
+	}
+	/* It was at it all the while. */
+	assert_int_equal(waitpid(rig->writer, NULL, WNOHANG), 0);
+}
+
 static void test_fold(void **state)
 {
 	enum audit_source source;
@@ -287,6 +488,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_torn_line_mended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_seal_cut_short, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_tampered_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_oldest_edited, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_oldest_too_large, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_oldest_a_link, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_oldest_gone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_too_many_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_sealed_between_syncs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_read_under_the_writer, set_up, tear_down),
 		cmocka_unit_test(test_fold),
 		cmocka_unit_test(test_fold_many),
 	};

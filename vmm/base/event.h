@@ -58,6 +58,8 @@ enum event_kind {
 	EVENT_AUDIT_STALLED = 97, /* nothing can be written; value[0]: errno */
 	EVENT_AUDIT_RESUMED = 98,
 	EVENT_AUDIT_FAILED = 99, /* value[0]: errno */
+	EVENT_AUDIT_FORWARD =
+		100, /* value[0]: 0: forwarding works; errno: it does not; [1]: what was not forwarded so far */
 };
 
 /* How a machine came to its end. Each has its own reason in status. */

@@ -11,15 +11,14 @@
 #include "vmm/base/fdio.h"
 #include "vmm/sandboxctl/audit_view.h"
 #include "vmm/supervisor/audit/audit_open.h"
+#include "vmm/supervisor/audit/log_copy.h"
 #include "vmm/supervisor/audit/reader.h"
 #include "vmm/supervisor/audit/segment.h"
 #include "vmm/supervisor/audit/verify.h"
 #include "vmm/supervisor/registry.h"
 
-#define TAIL_LINES	10
-#define VERIFY_TRIES	5
-#define VERIFY_PAUSE_NS 200000000
-#define LOGS_MAX	4096
+#define TAIL_LINES 10
+#define LOGS_MAX   4096
 
 static const struct option_def options[] = {
 	OPTIONS_AUDIT_VIEW,
@@ -51,45 +50,20 @@ static int tail(struct invocation *in)
 	return code;
 }
 
-static int copy_file(int from_fd, const char *name, int to_fd)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
-	int r = segment_read(from_fd, name, &text, &len);
-
-	return r < 0 ? r : fdio_write_file_atomic(to_fd, name, text, len, 0600);
-}
-
-/* The head last: what it covers is there then, and what was written meanwhile is behind it. */
-static int copy_files(const struct audit_target *target, int to_fd)
-{
-	_cleanup_free_ uint64_t *firsts = NULL;
-	_cleanup_free_ char *head = NULL;
-	char name[SEGMENT_NAME_MAX];
-	size_t count = 0, len = 0;
-	int r = segment_read(target->dir_fd, SEGMENT_HEAD, &head, &len);
-
-	if (r == 0)
-		r = segment_list(target->dir_fd, &firsts, &count);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		segment_name(firsts[i], name);
-		r = copy_file(target->dir_fd, name, to_fd);
-	}
-	if (r == 0)
-		r = copy_file(target->dir_fd, SEGMENT_ACTIVE, to_fd);
-	return r < 0 ? r : fdio_write_file_atomic(to_fd, SEGMENT_HEAD, head, len, 0600);
-}
-
 static int copy_key(const struct audit_target *target, int to_fd, struct err *err)
 {
 	_cleanup_close_ int dir_fd = -1;
+	_cleanup_free_ char *text = NULL;
 	char folder[PATH_MAX];
+	size_t len = 0;
 	int r = audit_folder_path(&target->paths, NULL, folder, err);
 
 	if (r < 0)
 		return r;
 	dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = dir_fd < 0 ? -errno : copy_file(dir_fd, AUDIT_PUBLIC_KEY_FILE, to_fd);
+	r = dir_fd < 0 ? -errno : segment_read(dir_fd, AUDIT_PUBLIC_KEY_FILE, &text, &len);
+	if (r == 0)
+		r = fdio_write_file_atomic(to_fd, AUDIT_PUBLIC_KEY_FILE, text, len, 0600);
 	return r < 0 ? err_set(err, r, "the public key: %s", strerror(-r)) : 0;
 }
 
@@ -107,7 +81,7 @@ static int export_to(
 	}
 	if (r == 0) {
 		to_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = to_fd < 0 ? -errno : copy_files(target, to_fd);
+		r = to_fd < 0 ? -errno : log_copy(target->dir_fd, to_fd);
 	}
 	if (r < 0)
 		err_set(&err, r, "--output %s: %s", path, strerror(-r));
@@ -170,22 +144,6 @@ static int read_key(
 		return err_set(err, -errno, "the public key %s: %m", path);
 	r = audit_key_parse_public(pem, (size_t)n, ret);
 	return r < 0 ? err_set(err, r, "%s: no Ed25519 public key in PEM", path) : 0;
-}
-
-/* A log that is sealed under our eyes looks as if a file were missing: it is looked at again. */
-static int verify_patiently(const struct audit_target *target, const struct audit_key *key,
-	struct verify_finding *ret, struct err *err)
-{
-	const struct timespec pause = { .tv_nsec = VERIFY_PAUSE_NS };
-	int r = 0;
-
-	for (int i = 0; i < VERIFY_TRIES; i++) {
-		r = verify_folder(target->dir_fd, target->name, key, ret, err);
-		if (r < 0 || ret->verdict == VERIFY_WHOLE || ret->verdict == VERIFY_UNSIGNED)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	return r;
 }
 
 /* Lines behind the head are a writer at work, or one whose log is still to be signed in a copy; where no writer is, anybody's. */
@@ -269,7 +227,7 @@ static int verify(struct invocation *in)
 		return code;
 	r = read_key(&target.paths, options_value(&in->options, "key"), &key, &err);
 	if (r == 0)
-		r = verify_patiently(&target, key, &finding, &err);
+		r = verify_folder(target.dir_fd, target.name, key, &finding, &err);
 	audit_target_finish(&target);
 	return r < 0 ? report_general(in, "audit", &err) : tell_finding(in, &target, &finding);
 }

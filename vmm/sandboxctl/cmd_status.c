@@ -121,6 +121,20 @@ static void print_egress(const struct document *status)
 	print_field("", approval_words(document_child(status, "egress.project"), words));
 }
 
+/* What does not leave this host shows no rollback of the log (H7). */
+static void print_forward(const struct document *status)
+{
+	char to[32], cut[128], text[256];
+
+	document_show(status, "egress.forward.to", to, sizeof(to));
+	document_show(status, "egress.forward.cut", cut, sizeof(cut));
+	if (!*cut && !document_int(status, "egress.forward.not_forwarded", 0))
+		return;
+	snprintf(text, sizeof(text), "to %s%s%s; not forwarded: %lld", to, *cut ? ", cut: " : "",
+		cut, (long long)document_int(status, "egress.forward.not_forwarded", 0));
+	print_field("audit log", text);
+}
+
 static int print_status(const struct document *status)
 {
 	char text[STATUS_TEXT_MAX];
@@ -131,6 +145,7 @@ static int print_status(const struct document *status)
 	print_linked_outside(status);
 	print_ports(status);
 	print_egress(status);
+	print_forward(status);
 	if (document_child(status, "supervisor_pid")) /* what has ended is isolated by nothing */
 		print_isolation(status);
 	return EXIT_OK;

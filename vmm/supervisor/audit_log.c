@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +16,8 @@
 #include "vmm/base/log.h"
 #include "vmm/supervisor/audit/audit_open.h"
 #include "vmm/supervisor/audit/audit_sender.h"
+#include "vmm/supervisor/audit/store.h"
+#include "vmm/supervisor/audit_forward.h"
 #include "vmm/supervisor/children.h"
 #include "vmm/supervisor/member.h"
 
@@ -28,7 +29,8 @@ struct audit_log {
 	struct supervisor *supervisor;
 	struct member writer;
 	char folder[PATH_MAX];
-	int key_fd, forward_fd;
+	int key_fd;
+	struct audit_forward forward;
 	int sender_fds[AUDIT_LOG_SENDERS], writer_fds[AUDIT_LOG_SENDERS];
 	struct audit_sender *host, *guest; /* our own two */
 	struct loop_source *timer;
@@ -47,12 +49,16 @@ static void writer_event(struct child *c, const struct event *e)
 		break;
 	case EVENT_AUDIT_STALLED:
 		log->error = e->value[0] > 0 && e->value[0] < 4096 ? (int)e->value[0] : EIO;
-		log_error(
-			"the audit log cannot be written (%s): egress stops", strerror(log->error));
+		log_error("the audit log cannot be written (%s): egress stops",
+			store_error_words(log->error));
 		break;
 	case EVENT_AUDIT_RESUMED:
 		log->error = 0;
 		log_warn("the audit log is written again");
+		break;
+	case EVENT_AUDIT_FORWARD:
+		audit_forward_told(
+			&log->forward, (int)MIN(e->value[0], UINT64_C(4095)), e->value[1]);
 		break;
 	default:
 		break; /* EVENT_AUDIT_FAILED: its last line says more */
@@ -87,6 +93,7 @@ static int spawn_writer(struct audit_log *log, struct err *err)
 
 	if (theirs < 0)
 		return theirs;
+	audit_forward_begin(&log->forward);
 	child_command_add(&c, "--sandbox");
 	child_command_add(&c, "%s", s->record.spec.name);
 	child_command_add(&c, "--instance");
@@ -94,11 +101,11 @@ static int spawn_writer(struct audit_log *log, struct err *err)
 	child_command_add(&c, "--folder");
 	child_command_add(&c, "%s", log->folder);
 	child_command_add_fd(&c, "--key-fd", log->key_fd);
-	if (log->forward_fd >= 0) {
+	if (log->forward.fd >= 0) {
 		child_command_add(&c, "--forward");
 		child_command_add(
 			&c, "%s", s->config.forward == FORWARD_JOURNALD ? "journald" : "syslog");
-		child_command_add_fd(&c, "--forward-fd", log->forward_fd);
+		child_command_add_fd(&c, "--forward-fd", log->forward.fd);
 	}
 	for (size_t i = 0; i < AUDIT_LOG_SENDERS; i++) {
 		child_command_add(&c, "--source");
@@ -134,26 +141,6 @@ static int make_socket(struct audit_log *log, size_t sender, struct err *err)
 	return r;
 }
 
-/* A setting that cannot be kept is an error: somebody relies on it. */
-static int open_forward(enum forward_kind kind, int *ret_fd, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_ int fd = -1;
-
-	if (kind == FORWARD_NONE)
-		return 0;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s",
-		kind == FORWARD_JOURNALD ? FORWARD_JOURNALD_PATH : FORWARD_SYSLOG_PATH);
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		err_set(err, -errno, "audit.forward: %s: %m", address.sun_path);
-		return err_next_step(
-			err, "take it out of config.json, or start what listens there");
-	}
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
 int audit_log_create(struct supervisor *s, struct audit_log **ret, struct err *err)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
@@ -163,13 +150,14 @@ int audit_log_create(struct supervisor *s, struct audit_log **ret, struct err *e
 		return err_set(err, -ENOMEM, "audit: no memory");
 	*ret = log;
 	log->supervisor = s;
-	log->key_fd = log->forward_fd = -1;
+	log->key_fd = -1;
+	audit_forward_init(&log->forward);
 	member_init(&log->writer, s, log, "sandbox-audit");
 	for (size_t i = 0; i < AUDIT_LOG_SENDERS; i++)
 		log->sender_fds[i] = log->writer_fds[i] = -1;
 	r = audit_open(&s->paths, s->record.spec.name, &log->key_fd, log->folder, err);
 	if (r == 0)
-		r = open_forward(s->config.forward, &log->forward_fd, err);
+		r = audit_forward_open(&log->forward, s->config.forward, NULL, err);
 	for (size_t i = 0; r == 0 && i < AUDIT_LOG_SENDERS; i++)
 		r = make_socket(log, i, err);
 	return r;
@@ -188,7 +176,7 @@ void audit_log_destroy(struct audit_log *log)
 		close_keeping_errno(log->writer_fds[i]);
 	}
 	close_keeping_errno(log->key_fd);
-	close_keeping_errno(log->forward_fd);
+	audit_forward_finish(&log->forward);
 	free(log);
 }
 
@@ -197,6 +185,8 @@ int audit_log_start(struct audit_log *log, struct err *err)
 	struct loop *loop = log->supervisor->loop;
 	int r = loop_add_timer(loop, restart, log, &log->timer);
 
+	if (r == 0)
+		r = audit_forward_watch(&log->forward, loop);
 	if (r == 0)
 		r = audit_sender_create(loop, log->sender_fds[AUDIT_LOG_SUPERVISOR], &log->host);
 	if (r == 0)
@@ -300,6 +290,11 @@ void audit_log_end(struct audit_log *log)
 int audit_log_error(const struct audit_log *log)
 {
 	return log ? log->error : 0;
+}
+
+const struct audit_forward *audit_log_forward(const struct audit_log *log)
+{
+	return log && log->forward.fd >= 0 ? &log->forward : NULL;
 }
 
 uint64_t audit_log_layers(const struct audit_log *log)

@@ -17,6 +17,7 @@
 
 struct supervisor;
 struct child;
+struct audit_forward;
 struct audit_log;
 
 enum audit_log_sender {
@@ -51,5 +52,7 @@ void audit_log_guest(struct audit_log *log, const char *what, const char *format
 
 /* 0, or why nothing can be written now. */
 int audit_log_error(const struct audit_log *log);
+/* How forwarding goes; NULL: none is asked for. */
+const struct audit_forward *audit_log_forward(const struct audit_log *log);
 /* The jail layers that are in force in the writer. */
 uint64_t audit_log_layers(const struct audit_log *log);

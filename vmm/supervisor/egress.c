@@ -148,12 +148,11 @@ static int begin_fetch(struct egress *egress, struct injector *i, int *ret_fd, s
 {
 	struct secret_request request = secret_request(egress, false);
 	struct secret_fetch fetch;
-	uint32_t refresh_s = 0;
-	int r = secret_fetch_start(&request, i->binding.secret, &fetch, &refresh_s, err);
+	int r = secret_fetch_start(&request, i->binding.secret, &fetch, err);
 
 	if (r < 0)
 		return r;
-	loop_timer_set(i->refresh, (uint64_t)refresh_s * 1000);
+	loop_timer_set(i->refresh, (uint64_t)fetch.refresh_s * 1000);
 	*ret_fd = TAKE_FD(fetch.value_fd);
 	secret_fetch_finish(&fetch);
 	return 0;
@@ -199,25 +198,26 @@ void egress_refresh_secrets(struct egress *egress)
 static int fetch_all(struct egress *egress, struct err *err)
 {
 	struct secret_request request = secret_request(egress, true);
-	int r = 0;
+	struct secret_fetch fetches[POLICY_BINDINGS_MAX];
+	const char *names[POLICY_BINDINGS_MAX];
+	size_t count = 0;
+	int r;
 
-	for (struct injector *i = egress->injectors; r == 0 && i; i = i->next) {
-		struct secret_fetch fetch;
-		uint32_t refresh_s = 0;
-
+	for (struct injector *i = egress->injectors; i && count < ARRAY_SIZE(names); i = i->next)
+		if (*i->binding.id)
+			names[count++] = i->binding.secret;
+	r = secret_fetch_all(&request, names, count, fetches, err);
+	if (r < 0)
+		return r;
+	count = 0;
+	for (struct injector *i = egress->injectors; i && count < ARRAY_SIZE(names); i = i->next) {
 		if (!*i->binding.id)
 			continue;
-		r = secret_fetch_start(&request, i->binding.secret, &fetch, &refresh_s, err);
-		if (r < 0)
-			break;
-		r = secret_fetch_wait(&fetch, err);
-		if (r == 0) {
-			loop_timer_set(i->refresh, (uint64_t)refresh_s * 1000);
-			i->secret_fd = TAKE_FD(fetch.value_fd);
-		}
-		secret_fetch_finish(&fetch);
+		loop_timer_set(i->refresh, (uint64_t)fetches[count].refresh_s * 1000);
+		i->secret_fd = TAKE_FD(fetches[count].value_fd);
+		secret_fetch_finish(&fetches[count++]);
 	}
-	return r;
+	return 0;
 }
 
 static void add_settings(const struct config *config, struct child_command *c)
@@ -420,21 +420,38 @@ static int send_policy(struct egress *egress, struct member *m, struct err *err)
 		     : 0;
 }
 
-/* Every secret that a policy binds: that there is one of its name, or, with fetch, that it is to be had. */
-static int check_secrets(const struct egress_policy *policy, const struct secret_request *request,
-	bool fetch, struct err *err)
+/* For every secret that a policy binds: that there is one of its name. */
+static int find_secrets(
+	const struct egress_policy *policy, const struct secret_request *request, struct err *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < policy->binding_count; i++) {
-		const char *name = policy->bindings[i].secret;
 		struct secret_ref ref;
 
-		r = fetch ? secret_fetch_check(request, name, err)
-			  : secret_fetch_find(request, name, &ref, err);
+		r = secret_fetch_find(request, policy->bindings[i].secret, &ref, err);
 		if (r < 0)
 			err_prefix(err, r, "the binding %s", policy->bindings[i].id);
 	}
+	return r;
+}
+
+/* And that each is to be had: fetched, for nobody. */
+static int try_secrets(
+	const struct egress_policy *policy, const struct secret_request *request, struct err *err)
+{
+	struct secret_fetch fetches[POLICY_BINDINGS_MAX];
+	const char *names[POLICY_BINDINGS_MAX];
+	size_t count = 0;
+	int r = find_secrets(policy, request, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < policy->binding_count && count < ARRAY_SIZE(names); i++)
+		names[count++] = policy->bindings[i].secret;
+	r = secret_fetch_all(request, names, count, fetches, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		secret_fetch_finish(&fetches[i]);
 	return r;
 }
 
@@ -449,7 +466,7 @@ int egress_check(
 
 	if (r < 0)
 		return r;
-	r = check_secrets(&policy, &request, true, err);
+	r = try_secrets(&policy, &request, err);
 	egress_policy_finish(&policy);
 	return r;
 }
@@ -490,7 +507,7 @@ int egress_reload(struct egress *egress, struct err *err)
 
 	if (r < 0)
 		return r;
-	r = check_secrets(&policy, &request, false, err);
+	r = find_secrets(&policy, &request, err);
 	if (r < 0) {
 		egress_policy_finish(&policy);
 		return r;

@@ -12,6 +12,7 @@
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/jail/jail.h"
+#include "vmm/supervisor/audit/store.h"
 #include "vmm/supervisor/control.h"
 #include "vmm/supervisor/mounts.h"
 
@@ -238,17 +239,28 @@ json_t *status_project(const struct policy_project *project)
 		project->present.digest, "changed", policy_project_changed(project));
 }
 
+/* Where the audit log goes besides its folder; null: nowhere. */
+static json_t *forward(const struct status_live *live)
+{
+	if (!live->forward)
+		return json_null();
+	return json_pack("{s:s, s:s?, s:I}", "to", live->forward, "cut",
+		live->forward_error ? strerror(live->forward_error) : NULL, "not_forwarded",
+		(json_int_t)live->not_forwarded);
+}
+
 /* null where nothing runs. The injectors keep the host's network namespace: it is what they are for. */
 static json_t *egress(const struct status_live *live)
 {
 	if (!live || !live->egress_state)
 		return json_null();
-	return json_pack("{s:s, s:o, s:s, s:o, s:o}", "state", live->egress_state, "why",
+	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o}", "state", live->egress_state, "why",
 		live->audit_error ? json_sprintf("the audit log cannot be written: %s",
-					    strerror(live->audit_error))
+					    store_error_words(live->audit_error))
 				  : json_null(),
 		"policy", live->policy_digest, "in_force", layer_names(live->egress_layers),
-		"project", live->project ? status_project(live->project) : json_null());
+		"project", live->project ? status_project(live->project) : json_null(), "forward",
+		forward(live));
 }
 
 json_t *status_data(const struct record *record, const struct status_live *live, bool alive)

@@ -33,6 +33,9 @@ struct status_live {
 	int audit_error; /* errno: the audit log cannot be written, so nothing passes; 0 */
 	const char *policy_digest;
 	const struct policy_project *project; /* as it was at the start */
+	const char *forward; /* where the audit log goes too; NULL: nowhere */
+	int forward_error; /* errno: it does not just now */
+	uint64_t not_forwarded;
 	uint64_t egress_layers; /* in force in all of its processes */
 	bool session_running;
 	uint32_t attached;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "vmm/base/log.h"
+#include "vmm/supervisor/audit_forward.h"
 #include "vmm/supervisor/audit_log.h"
 
 void supervisor_save(struct supervisor *s)
@@ -18,6 +19,13 @@ void supervisor_save(struct supervisor *s)
 
 json_t *supervisor_status(struct supervisor *s)
 {
+	const struct audit_forward *forward = audit_log_forward(s->audit);
+
+	if (forward) {
+		s->live.forward = audit_forward_word(forward);
+		s->live.forward_error = forward->error;
+		s->live.not_forwarded = forward->lost_before + forward->lost;
+	}
 	s->live.heartbeat_age_ms = s->heard_ms ? clock_monotonic_ms() - s->heard_ms : 0;
 	if (s->egress) {
 		s->live.egress_state = egress_state_word(s->egress);

@@ -21,6 +21,7 @@
 
 #define LOG_FOLDER "/log" /* in our root */
 #define WORDS_MAX  64
+#define TELL_MS	   1000
 
 struct options {
 	const char *name, *folder, *sandbox, *instance, *forward;
@@ -38,6 +39,9 @@ struct own {
 	struct store *store;
 	struct writer *writer;
 	struct forward forward;
+	struct forward told; /* what the supervisor knows of it */
+	uint64_t told_ms;
+	uint32_t told_sequence;
 };
 
 /* FD:host or FD:guest */
@@ -112,8 +116,9 @@ static int parse_options(struct own *own, int argc, char **argv, struct err *err
 		r = err_set(err, -EINVAL,
 			"--sandbox, --instance or --folder is not a name, an id or a path");
 	if (r == 0 && o->forward) {
-		own->forward = (struct forward){ forward_kind_parse(o->forward), o->forward_fd,
-			o->sandbox, 0 };
+		own->forward = (struct forward){ .kind = forward_kind_parse(o->forward),
+			.fd = o->forward_fd,
+			.sandbox = o->sandbox };
 		if (own->forward.kind == FORWARD_NONE || o->forward_fd < 0)
 			r = err_set(
 				err, -EINVAL, "--forward: journald or syslog, with --forward-fd");
@@ -121,9 +126,30 @@ static int parse_options(struct own *own, int argc, char **argv, struct err *err
 	return r;
 }
 
+/* At a change, and how many were lost once in a while. */
+static void tell_forward(struct own *own)
+{
+	const struct forward *f = &own->forward;
+	const uint64_t values[] = { (uint64_t)f->error, f->lost };
+	uint64_t now_ms = clock_monotonic_ms();
+
+	if (own->options.event_fd < 0 ||
+		(f->error == own->told.error &&
+			(f->lost == own->told.lost || now_ms - own->told_ms < TELL_MS)))
+		return;
+	if (event_send(own->options.event_fd, &own->told_sequence, EVENT_AUDIT_FORWARD, values,
+		    ARRAY_SIZE(values)) < 0)
+		return;
+	own->told = *f;
+	own->told_ms = now_ms;
+}
+
 static void on_written(void *data, const char *text, size_t len)
 {
-	forward_send(data, text, len);
+	struct own *own = data;
+
+	forward_send(&own->forward, text, len);
+	tell_forward(own);
 }
 
 static int open_log(struct own *own, struct err *err)
@@ -142,7 +168,7 @@ static int open_log(struct own *own, struct err *err)
 	if (r < 0)
 		return err_prefix(
 			err, r, "%s", own->options.folder); /* as the host's user knows it */
-	store_listen(own->store, on_written, &own->forward);
+	store_listen(own->store, on_written, own);
 	return 0;
 }
 

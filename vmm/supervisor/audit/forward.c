@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/supervisor/audit/forward.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,23 +35,31 @@ static int send_text(const struct forward *f, const char *text, size_t len)
 	int n = frame(f, text, len, message, sizeof(message));
 
 	if (n < 0 || n >= (int)sizeof(message))
-		return -1;
-	return send(f->fd, message, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n ? 0 : -1;
+		return -EMSGSIZE;
+	if (send(f->fd, message, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
+		return 0;
+	return errno ? -errno : -EIO;
 }
 
-static void say_missed(struct forward *f)
+static int say_missed(struct forward *f)
 {
 	char text[96];
+	int r;
 	int n = snprintf(
 		text, sizeof(text), "%" PRIu64 " messages could not be forwarded", f->missed);
 
-	if (f->missed && send_text(f, text, (size_t)n) == 0)
+	if (!f->missed)
+		return 0;
+	r = send_text(f, text, (size_t)n);
+	if (r == 0)
 		f->missed = 0;
+	return r;
 }
 
 void forward_send(struct forward *f, const char *text, size_t len)
 {
 	char joined[AUDIT_LINE_MAX];
+	int r;
 
 	if (f->kind == FORWARD_NONE)
 		return;
@@ -62,7 +71,10 @@ void forward_send(struct forward *f, const char *text, size_t len)
 	for (size_t i = 0; i < len; i++)
 		if (joined[i] == '\n')
 			joined[i] = '|';
-	say_missed(f);
-	if (f->missed || send_text(f, joined, len) < 0)
-		f->missed++;
+	r = say_missed(f);
+	if (r == 0)
+		r = send_text(f, joined, len);
+	f->error = -r;
+	f->missed += r < 0;
+	f->lost += r < 0;
 }

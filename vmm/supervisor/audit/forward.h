@@ -3,7 +3,8 @@
 /*
  * Records and signed heads, as they are written, also to journald (its native protocol) or to syslog (RFC 3164), over a connected datagram
  * socket: so that whoever puts log and head back to what they were is found out elsewhere (H7). Best effort: the log itself
- * never waits for it. What the socket does not take is counted, and the count is said with the next one that it takes.
+ * never waits for it. What the socket does not take is counted, and the count is said with the next one that it takes. A socket whose other
+ * end has gone is connected again by its owner (vmm/supervisor/audit_forward.h): the writer, in its jail, could not.
  * A head's lines are joined by '|'.
  */
 #include <stddef.h>
@@ -18,7 +19,9 @@ struct forward {
 	enum forward_kind kind;
 	int fd; /* borrowed */
 	const char *sandbox; /* borrowed */
-	uint64_t missed;
+	uint64_t missed; /* since the last one that was taken */
+	uint64_t lost; /* in all */
+	int error; /* errno of the last one; 0: it was taken */
 };
 
 /* FORWARD_NONE for a word that is neither. */

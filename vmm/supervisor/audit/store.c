@@ -19,6 +19,7 @@
 #define FILE_MODE  0600
 #define NS_PER_S   UINT64_C(1000000000)
 #define MENDED_MAX 128
+#define STUCK_MAX  192
 
 struct store {
 	int dir_fd, fd; /* of the folder; of the active file */
@@ -29,6 +30,7 @@ struct store {
 	uint64_t size; /* of the active file */
 	uint64_t begun_s; /* when its first line was written */
 	bool dirty; /* more is in it than a head says */
+	bool stuck; /* retention has said that it cannot go on */
 	store_listener_fn *listener;
 	void *listener_data;
 	char line[AUDIT_LINE_MAX];
@@ -80,6 +82,12 @@ static int open_active(struct store *s)
 	return s->fd < 0 ? -errno : 0;
 }
 
+/* A file that is never longer than what is read of one, however much comes between two syncs. */
+static int seal_in_time(struct store *s)
+{
+	return s->size >= s->limits.segment_bytes ? store_sync(s) : 0;
+}
+
 int store_append(struct store *s, enum audit_source source, const struct audit_event *event)
 {
 	struct audit_origin origin = s->origin;
@@ -87,6 +95,8 @@ int store_append(struct store *s, enum audit_source source, const struct audit_e
 	int n = s->fd < 0 ? open_active(s)
 			  : 0; /* what could not be opened when the last one was sealed */
 
+	if (n == 0)
+		n = seal_in_time(s);
 	if (n < 0)
 		return n;
 	origin.source = source;
@@ -116,6 +126,14 @@ int store_append(struct store *s, enum audit_source source, const struct audit_e
 	s->dirty = true;
 	tell(s, s->line, (size_t)n);
 	return 0;
+}
+
+static int append_note(struct store *s, const char *text)
+{
+	struct audit_event note = { .kind = AUDIT_LOG, .count = 1, .time_ns = clock_real_ns() };
+
+	note.text[AUDIT_DETAIL] = (struct audit_bytes){ (const uint8_t *)text, strlen(text) };
+	return store_append(s, AUDIT_FROM_HOST, &note);
 }
 
 static bool is_full(const struct store *s)
@@ -181,6 +199,9 @@ static int drop_oldest(struct store *s, uint64_t first)
 	int r;
 
 	segment_name(first, name);
+	/* Given up already, but for its file. */
+	if (first < s->head.first.sequence)
+		return unlinkat(s->dir_fd, name, 0) < 0 ? -errno : 0;
 	r = read_through(s->dir_fd, name, &chain, &verdict, &whole, &len);
 	if (r < 0)
 		return r;
@@ -195,20 +216,57 @@ static int drop_oldest(struct store *s, uint64_t first)
 	return r;
 }
 
-/* What cannot go stays: a log that is too long is no reason to stop. */
+/* Of the oldest file itself, and no trouble of the disk's. */
+static bool is_damage(int r)
+{
+	return r == -EBADMSG || r == -EFBIG || r == -ELOOP || r == -ENOENT || r == -EISDIR ||
+	       r == -ENXIO;
+}
+
+/*
+ * What somebody changed is evidence: it stays, and with it all that is behind it. That is said in the log, once by each writer,
+ * and is no reason to stop.
+ */
+static int say_stuck(struct store *s, const char *name)
+{
+	char text[STUCK_MAX];
+
+	if (s->stuck)
+		return 0;
+	s->stuck = true;
+	snprintf(text, sizeof(text),
+		"%s, or what was before it, is not what was written: it stays, and no file is given up any more (sandboxctl audit verify)",
+		name);
+	return append_note(s, text);
+}
+
 static int retain(struct store *s)
 {
 	_cleanup_free_ uint64_t *firsts = NULL;
+	char name[SEGMENT_NAME_MAX];
 	size_t count = 0;
 	int r = segment_list(s->dir_fd, &firsts, &count);
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
+		segment_name(firsts[i], name);
 		r = is_due(s, firsts + i, count - i);
-		if (r <= 0)
-			return r;
-		r = drop_oldest(s, firsts[i]);
+		if (r == 0)
+			return 0;
+		if (r > 0)
+			r = drop_oldest(s, firsts[i]);
+		if (is_damage(r))
+			return say_stuck(s, name);
 	}
-	return r == -EBADMSG ? 0 : r;
+	return r;
+}
+
+const char *store_error_words(int error)
+{
+	static const char too_many[] =
+		"it has more files than are kept of one, for the oldest cannot be "
+		"given up; see sandboxctl audit verify, then move its folder away";
+
+	return error == E2BIG ? too_many : strerror(error);
 }
 
 int store_sync(struct store *s)
@@ -231,14 +289,6 @@ int store_sync(struct store *s)
 bool store_is_dirty(const struct store *s)
 {
 	return s->dirty || is_full(s);
-}
-
-static int append_note(struct store *s, const char *text)
-{
-	struct audit_event note = { .kind = AUDIT_LOG, .count = 1, .time_ns = clock_real_ns() };
-
-	note.text[AUDIT_DETAIL] = (struct audit_bytes){ (const uint8_t *)text, strlen(text) };
-	return store_append(s, AUDIT_FROM_HOST, &note);
 }
 
 static int changed(struct err *err, const char *file, const char *what)
@@ -354,7 +404,7 @@ static int resume(struct store *s, const char *text, size_t len, struct err *err
 		r = append_note(s, mended);
 	if (r == 0)
 		r = store_sync(s);
-	return r < 0 ? err_set(err, r, "the audit log: %s", strerror(-r)) : 0;
+	return r < 0 ? err_set(err, r, "the audit log: %s", store_error_words(-r)) : 0;
 }
 
 int store_open(int dir_fd, const struct audit_key *key, const struct audit_origin *origin,

@@ -41,6 +41,11 @@ typedef void store_listener_fn(void *data, const char *text, size_t len);
 void store_listen(struct store *store, store_listener_fn *listener, void *data);
 /* -errno: nothing of it is in the log. */
 int store_append(struct store *store, enum audit_source source, const struct audit_event *event);
+/*
+ * What a failure means, for people (errno). -E2BIG: SEGMENTS_MAX files: somebody changed the oldest ones long ago, so they stay; every writer has
+ * said so in the log.
+ */
+const char *store_error_words(int error);
 /* To the disk, signed; sealing and retention where it is time. */
 int store_sync(struct store *store);
 bool store_is_dirty(const struct store *store);

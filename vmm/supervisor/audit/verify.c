@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "vmm/base/cleanup.h"
 #include "vmm/supervisor/audit/segment.h"
+
+#define TRIES_MAX    10 /* of the whole, where retention takes away what is next */
+#define PAUSE_NS     10000000 /* longer each time */
+#define CATCH_UP_MAX 1000 /* seals that are followed at the end of one */
 
 static_assert((int)VERIFY_MALFORMED == (int)CHAIN_MALFORMED && (int)VERIFY_TORN == (int)CHAIN_TORN,
 	"a chain's verdict is one of these");
@@ -127,26 +132,33 @@ void verify_end(struct verify *v)
 		find(v, VERIFY_WHOLE, "", 0);
 }
 
-static int read_segments(int dir_fd, struct verify *v)
+/* What no writer of ours leaves: no file, or more than it ever writes into one. */
+static bool is_no_segment(int r)
 {
-	_cleanup_free_ uint64_t *firsts = NULL;
-	size_t count = 0;
-	int r = segment_list(dir_fd, &firsts, &count);
+	return r == -EFBIG || r == -ELOOP || r == -EISDIR || r == -ENXIO;
+}
 
-	for (size_t i = 0; r == 0 && i < count; i++) {
+/* The sealed files that come next, of those that are there. -ESTALE: one was given up meanwhile. */
+static int read_segments(int dir_fd, struct verify *v, const uint64_t *firsts, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count && v->finding.verdict == VERIFY_WHOLE; i++) {
 		_cleanup_free_ char *text = NULL;
 		char name[SEGMENT_NAME_MAX];
 		size_t len = 0;
 
-		/* What retention gave up is no part of the log any more. */
-		if (firsts[i] < v->head.first.sequence)
+		/* What retention gave up is no part of the log any more; and what was read is. */
+		if (firsts[i] < v->head.first.sequence || firsts[i] < v->chain.sequence)
 			continue;
 		segment_name(firsts[i], name);
 		r = segment_read(dir_fd, name, &text, &len);
 		if (r == 0)
 			r = verify_file(v, name, firsts[i], text, len);
+		else if (is_no_segment(r))
+			r = find(v, VERIFY_MALFORMED, name, 0);
 	}
-	return r;
+	return r == -ENOENT ? -ESTALE : r;
 }
 
 static int read_active(int dir_fd, struct verify *v)
@@ -160,6 +172,8 @@ static int read_active(int dir_fd, struct verify *v)
 	/* A writer that is sealing right now, or a file that was taken away: its lines tell. */
 	if (r == -ENOENT)
 		return 0;
+	if (is_no_segment(r))
+		return find(v, VERIFY_MALFORMED, SEGMENT_ACTIVE, 0);
 	/* Sealed files up to where the active one begins. */
 	if (r == 0 && v->chain.sequence < v->head.active.sequence) {
 		find(v, VERIFY_MISSING, SEGMENT_ACTIVE, 0);
@@ -168,23 +182,92 @@ static int read_active(int dir_fd, struct verify *v)
 	return r < 0 ? r : verify_file(v, SEGMENT_ACTIVE, v->chain.sequence, text, len);
 }
 
-int verify_folder(int dir_fd, const char *log, const struct audit_key *key,
-	struct verify_finding *ret, struct err *err)
+/* Into v->head alone. False: a finding. */
+static int read_head(int dir_fd, const char *log, const struct audit_key *key, struct verify *v)
 {
 	_cleanup_free_ char *text = NULL;
-	struct verify v;
+	struct verify fresh;
 	size_t len = 0;
 	int r = segment_read(dir_fd, SEGMENT_HEAD, &text, &len);
 
-	/* The head first: what comes in meanwhile is behind it, never before it. */
-	if (r < 0 && r != -ENOENT)
-		return err_set(err, r, "%s: %s", SEGMENT_HEAD, strerror(-r));
-	r = 0;
-	if (verify_begin(&v, log, key, text ? text : "", len)) {
-		r = read_segments(dir_fd, &v);
-		if (r == 0)
-			r = read_active(dir_fd, &v);
+	if (r < 0 && r != -ENOENT && !is_no_segment(r))
+		return r;
+	if (verify_begin(&fresh, log, key, text ? text : "", len))
+		v->head = fresh.head;
+	else
+		v->finding = fresh.finding;
+	return 0;
+}
+
+/*
+ * From before the active file on: whether anything was sealed meanwhile, so that what was read of it is a sealed file now. Then the
+ * sealed ones that came are read, and a head that covers them. 1: go on.
+ */
+static int catch_up(int dir_fd, const char *log, const struct audit_key *key,
+	const struct verify *before, struct verify *v)
+{
+	_cleanup_free_ uint64_t *firsts = NULL;
+	size_t count = 0;
+	int r = segment_list(dir_fd, &firsts, &count);
+
+	if (r < 0 || !count || firsts[count - 1] < before->chain.sequence)
+		return r;
+	*v = *before;
+	r = read_head(dir_fd, log, key, v);
+	if (r == 0 && v->head.end.sequence < v->chain.sequence)
+		return -ESTALE;
+	if (r == 0)
+		r = read_segments(dir_fd, v, firsts, count);
+	return r < 0 ? r : v->finding.verdict == VERIFY_WHOLE;
+}
+
+/* -ESTALE: it was sealed and given up faster than it could be read. */
+static int read_folder(int dir_fd, const char *log, const struct audit_key *key, struct verify *v)
+{
+	_cleanup_free_ uint64_t *firsts = NULL;
+	struct verify before;
+	size_t count = 0;
+	/* The files first: each was signed before it was sealed, so the head covers them all. */
+	int r = segment_list(dir_fd, &firsts, &count), more;
+
+	*v = (struct verify){};
+	if (r == 0)
+		r = read_head(dir_fd, log, key, v);
+	v->chain = v->head.first;
+	if (r == 0)
+		r = read_segments(dir_fd, v, firsts, count);
+	for (unsigned int i = 0; r == 0 && v->finding.verdict == VERIFY_WHOLE; i++) {
+		if (i == CATCH_UP_MAX)
+			return -ESTALE;
+		before = *v;
+		r = read_active(dir_fd, v);
+		more = r == 0 ? catch_up(dir_fd, log, key, &before, v) : r;
+		if (more <= 0)
+			return more;
 	}
+	return r;
+}
+
+/* The last line has no end: a writer that is at it just now, or one that was killed. */
+static bool is_being_written(int r, const struct verify *v)
+{
+	return r == 0 && v->finding.verdict == VERIFY_TORN &&
+	       strcmp(v->finding.file, SEGMENT_ACTIVE) == 0;
+}
+
+int verify_folder(int dir_fd, const char *log, const struct audit_key *key,
+	struct verify_finding *ret, struct err *err)
+{
+	struct verify v = {};
+	int r = -ESTALE;
+
+	for (unsigned int i = 0; (r == -ESTALE || is_being_written(r, &v)) && i < TRIES_MAX; i++) {
+		nanosleep(&(struct timespec){ .tv_nsec = i * PAUSE_NS }, NULL);
+		r = read_folder(dir_fd, log, key, &v);
+	}
+	if (r == -ESTALE)
+		return err_set(err, -EBUSY,
+			"audit log %s: files of it go while they are read, again and again", log);
 	if (r < 0)
 		return err_set(err, r, "audit log %s: %s", log, strerror(-r));
 	verify_end(&v);

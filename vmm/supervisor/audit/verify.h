@@ -51,6 +51,9 @@ bool verify_begin(struct verify *v, const char *log, const struct audit_key *key
 int verify_file(struct verify *v, const char *name, uint64_t first, const void *data, size_t len);
 void verify_end(struct verify *v);
 
-/* -errno where it cannot be read; a finding is no error. */
+/*
+ * The log may be written, sealed and given up meanwhile. -errno where it cannot be read, -EBUSY where it changes faster than
+ * that; a finding is no error.
+ */
 int verify_folder(int dir_fd, const char *log, const struct audit_key *key,
 	struct verify_finding *ret, struct err *err);

@@ -13,6 +13,7 @@
 
 #include "vmm/base/cleanup.h"
 #include "vmm/base/fdio.h"
+#include "vmm/base/loop.h"
 #include "vmm/base/spawn.h"
 #include "vmm/supervisor/cgroup.h"
 #include "vmm/supervisor/secrets/secret_source.h"
@@ -130,7 +131,7 @@ static int spawn_helper(const struct secret_request *request, const struct ends 
 }
 
 int secret_fetch_start(const struct secret_request *request, const char *name,
-	struct secret_fetch *ret, uint32_t *ret_refresh_s, struct err *err)
+	struct secret_fetch *ret, struct err *err)
 {
 	struct ends ends = { -1, -1, -1, -1 };
 	struct secret_ref ref;
@@ -148,7 +149,7 @@ int secret_fetch_start(const struct secret_request *request, const char *name,
 	close_keeping_errno(ends.output);
 	close_keeping_errno(ends.stored);
 	close_keeping_errno(ends.words);
-	*ret_refresh_s = ref.refresh_s;
+	ret->refresh_s = ref.refresh_s;
 	if (r < 0) {
 		secret_fetch_finish(ret);
 		return err_prefix(err, r, "secret %s", name);
@@ -168,14 +169,17 @@ static void read_words(int fd, char *words, size_t size)
 			*p = '?';
 }
 
-int secret_fetch_wait(struct secret_fetch *fetch, struct err *err)
+/* Before the loop reaps children. -ENOKEY with its words. */
+static int wait_for(struct secret_fetch *fetch, uint64_t end_ms, struct err *err)
 {
 	struct pollfd p = { .fd = fetch->pidfd, .events = POLLIN };
 	char words[512];
 	int status = 0, r;
 
 	do {
-		r = poll(&p, 1, WAIT_MS);
+		uint64_t now_ms = clock_monotonic_ms();
+
+		r = poll(&p, 1, now_ms < end_ms ? (int)(end_ms - now_ms) : 0);
 	} while (r < 0 && errno == EINTR);
 	if (r == 0)
 		kill(fetch->pid, SIGKILL);
@@ -191,16 +195,52 @@ int secret_fetch_wait(struct secret_fetch *fetch, struct err *err)
 	return err_next_step(err, "sandboxctl secret set %s", fetch->name);
 }
 
-int secret_fetch_check(const struct secret_request *request, const char *name, struct err *err)
+/* The first one's way out stays, the others are named behind it. */
+static int join(struct err *all, int r, const struct err *one)
 {
-	struct secret_fetch fetch;
-	uint32_t refresh_s;
-	int r = secret_fetch_start(request, name, &fetch, &refresh_s, err);
+	char text[ERR_TEXT_MAX], next_step[ERR_TEXT_MAX];
 
+	if (!all)
+		return r;
+	if (!all->code) {
+		*all = *one;
+		return r;
+	}
+	memcpy(text, all->text, sizeof(text));
+	memcpy(next_step, all->next_step, sizeof(next_step));
+	err_set(all, all->code, "%s; %s", text, one->text);
+	return err_next_step(all, "%s", next_step);
+}
+
+int secret_fetch_all(const struct secret_request *request, const char *const *names, size_t count,
+	struct secret_fetch *rets, struct err *err)
+{
+	struct err all = {};
+	uint64_t end_ms;
+	int r = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct err one = {};
+		int begun = secret_fetch_start(request, names[i], &rets[i], &one);
+
+		if (begun < 0)
+			r = join(&all, begun, &one);
+	}
+	end_ms = clock_monotonic_ms() + WAIT_MS;
+	for (size_t i = 0; i < count; i++) {
+		struct err one = {};
+		int got = rets[i].pid > 0 ? wait_for(&rets[i], end_ms, &one) : 0;
+
+		if (got < 0)
+			r = join(&all, got, &one);
+	}
 	if (r == 0)
-		r = secret_fetch_wait(&fetch, err);
-	secret_fetch_finish(&fetch);
-	return r;
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		secret_fetch_finish(&rets[i]);
+	if (err)
+		*err = all;
+	return all.code;
 }
 
 void secret_fetch_finish(struct secret_fetch *fetch)

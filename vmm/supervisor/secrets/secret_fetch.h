@@ -18,6 +18,7 @@ struct secret_fetch {
 	int pidfd;
 	int value_fd; /* the pipe's reading end */
 	int words_fd; /* what it says when it fails; -1: it goes to our stderr */
+	uint32_t refresh_s; /* when to fetch it again; 0: never */
 };
 
 struct secret_request {
@@ -32,12 +33,14 @@ struct secret_request {
 /* Whether it is known and does not lie in a share; nothing is fetched. -ENOKEY, -EPERM with the way out. */
 int secret_fetch_find(const struct secret_request *request, const char *name,
 	struct secret_ref *ret, struct err *err);
-/* Fetches it, for nobody: whether that would work. -ENOKEY with the way out. */
-int secret_fetch_check(const struct secret_request *request, const char *name, struct err *err);
-/* *ret_refresh_s: when to fetch it again, 0: never. On failure *ret holds nothing. */
+/* On failure *ret holds nothing. */
 int secret_fetch_start(const struct secret_request *request, const char *name,
-	struct secret_fetch *ret, uint32_t *ret_refresh_s, struct err *err);
-/* Before the loop reaps children. -ENOKEY with its words. */
-int secret_fetch_wait(struct secret_fetch *fetch, struct err *err);
+	struct secret_fetch *ret, struct err *err);
+/*
+ * All of them side by side, and waited for, before the loop reaps children: it takes as long as the slowest. request->wait is
+ * set. -ENOKEY, -EPERM: some cannot be had, each is named with its words; then rets hold nothing.
+ */
+int secret_fetch_all(const struct secret_request *request, const char *const *names, size_t count,
+	struct secret_fetch *rets, struct err *err);
 /* Closes what is left; value_fd too, unless it was taken. */
 void secret_fetch_finish(struct secret_fetch *fetch);
