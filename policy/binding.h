@@ -34,6 +34,7 @@ struct policy_binding {
 	struct policy_texts methods, paths; /* not git */
 	struct policy_texts repositories; /* git: "owner/name", without `.git`; none: not git */
 	bool push; /* git-receive-pack as well */
+	bool lfs; /* git-lfs as well, at this host */
 };
 
 /* Whether the secret may go into this request. The rule's own decision comes first and is not looked at here. */

@@ -7,7 +7,7 @@
 static const char *const binding_keys[] = { "id", "secret", "host", "port", "methods", "paths",
 	"scheme", "header", "prefix", "username", "parameter", "require", "tier", "git", "note",
 	NULL };
-static const char *const git_keys[] = { "repositories", "push", NULL };
+static const char *const git_keys[] = { "repositories", "push", "lfs", NULL };
 static const char *const scheme_words[] = { "bearer", "basic", "header", "query", NULL };
 
 /* What HTTP itself is made of, and what no upstream may be told (E24). */
@@ -142,6 +142,7 @@ static void read_git(struct reader *r, const struct json_t *v, struct policy_bin
 	if (reader_object(r, git, git_keys)) {
 		read_repositories(r, git, b);
 		b->push = reader_get_bool(r, git, "push");
+		b->lfs = reader_get_bool(r, git, "lfs");
 	}
 	reader_leave(r, mark);
 	read_refuse(r, v, instead, "follows from \"git\"; leave it out");

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: user=root limit=600 takes=150
-# Real clients in a guest, unmodified, told nothing but an address: git, npm, pip, apt, a static binary, ssh, and what is no HTTP.
+# test: user=root limit=700 takes=225
+# Real clients in a guest, unmodified, told nothing but an address: curl, node, wget (64 MiB), git, npm, pip, apt, a static binary, ssh,
+# and what is no HTTP.
 . "$TREE/tests/lib/clients.bash"
 
 cat >"$folder/static.c" <<-'EOC'
@@ -41,7 +42,40 @@ cat >"$folder/opaque.py" <<-'EOP'
 	    s.shutdown(socket.SHUT_WR)
 	    print("it answered:", said.read())
 EOP
+# No two blocks are alike.
+python3 -c "
+import os, sys
+block = os.urandom(1 << 20)
+for i in range(64):
+    sys.stdout.buffer.write(i.to_bytes(8, 'big') + block[8:])" >"$site/api.test/large"
+needs curl wget git node npm
 begin --memory 512M
+
+note "curl, node"
+says "curl over HTTP/2" "said by the api"$'\n'"over 2" 'curl -sS -w "over %{http_version}" https://api.test/said'
+says "curl over HTTP/1.1" "said by the api"$'\n'"over 1.1" 'curl -sS --http1.1 -w "over %{http_version}" https://api.test/said'
+says "node's fetch" "said by the api" 'node -e "fetch(\"https://api.test/said\").then(r => r.text()).then(console.log)"'
+
+note "wget: 64 MiB, by processes that stay small"
+# kib PID FIELD: of /proc/PID/status
+kib() {
+	awk -v field="$2:" '$1 == field { print $2 }' "/proc/$1/status"
+}
+declare -A resident
+for pid in $(pgrep -f 'sandbox-(proxy|injector) --name clients '); do
+	echo 5 >"/proc/$pid/clear_refs" # the peak begins anew
+	resident[$pid]=$(kib "$pid" VmRSS)
+done
+[ "${#resident[@]}" -ge 3 ] || fail "a proxy and two injectors: ${resident[*]}"
+begun=$SECONDS
+says "wget" "$(sha256sum <"$site/api.test/large")" 'wget -q -O - https://api.test/large | sha256sum'
+note "it took $((SECONDS - begun)) s"
+for pid in "${!resident[@]}"; do
+	peak=$(kib "$pid" VmHWM)
+	note "$(cat "/proc/$pid/comm"): ${resident[$pid]} KiB before, $peak KiB at most"
+	[ $((peak - resident[$pid])) -lt 8192 ] || fail "64 MiB through $(cat "/proc/$pid/comm"): it grew from ${resident[$pid]} to $peak KiB"
+done
+rm "$site/api.test/large"
 
 note "git"
 says "clone" "" 'cd /tmp && git clone -q https://git.test/repo.git && cd repo && git fsck && test "$(stat -c %s large)" = 1200000'

@@ -44,22 +44,22 @@ EOP
 begin --memory 1G
 
 note "python's own"
-! has_module requests || says "requests" "said by the api" 'python3 -c "import requests; print(requests.get(\"https://api.test/said\").text)"'
-! has_module httpx || says "httpx" "HTTP/2 said by the api" 'python3 -c "
+needs_module requests httpx websockets grpc
+says "requests" "said by the api" 'python3 -c "import requests; print(requests.get(\"https://api.test/said\").text)"'
+says "httpx" "HTTP/2 said by the api" 'python3 -c "
 import httpx
 r = httpx.Client(http2=True).get(\"https://api.test/said\")
 print(r.http_version, r.text)"'
-! has_module websockets || says "a WebSocket" "answered two" 'python3 web_socket.py wss://api.test/chat'
-! has_module grpc || says "gRPC" "StatusCode.OK done" 'python3 chat.py grpc.test'
+says "a WebSocket" "answered two" 'python3 web_socket.py wss://api.test/chat'
+says "gRPC" "StatusCode.OK done" 'python3 chat.py grpc.test'
 
 note "OpenSSL's store of single files"
 says "CApath" "verify return code: 0 (ok)" 'openssl s_client -connect api.test:443 -servername api.test -CApath /etc/ssl/certs -verify_return_error </dev/null 2>&1 | tr V v'
 
-if has java; then
-	note "java"
-	says "HttpClient and URLConnection" $'HTTP_2 200 said by the api\n\nURLConnection said by the api' \
-		'java -XX:TieredStopAtLevel=1 Fetch.java https://api.test/said'
-fi
+note "java"
+needs java
+says "HttpClient and URLConnection" $'HTTP_2 200 said by the api\n\nURLConnection said by the api' \
+	'java -XX:TieredStopAtLevel=1 Fetch.java https://api.test/said'
 if has go; then
 	note "go"
 	says "go mod download" "example.test/tiny v1.0.0" 'mkdir /tmp/go && cd /tmp/go && export GOPROXY=https://go.test GONOSUMDB=example.test GOFLAGS=-mod=mod &&
@@ -71,7 +71,6 @@ if has cargo; then
 		printf "[package]\nname = \"mine\"\nversion = \"1.0.0\"\n[dependencies]\ntiny = \"1\"\n" >Cargo.toml &&
 		printf "[source.crates-io]\nreplace-with = \"mine\"\n[source.mine]\nregistry = \"https://git.test/index.git\"\n" >.cargo/config.toml && cargo fetch && cargo tree'
 fi
-if has chromium; then
-	note "chromium"
-	says "a page" "a page 42" 'timeout 200 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --dump-dom https://api.test/page.html 2>/tmp/chromium.log || { tail /tmp/chromium.log; exit 1; }'
-fi
+note "chromium"
+needs chromium
+says "a page" "a page 42" 'timeout 200 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --dump-dom https://api.test/page.html 2>/tmp/chromium.log || { tail /tmp/chromium.log; exit 1; }'

@@ -40,12 +40,19 @@ has() {
 		}
 	done
 }
-# has_module NAME: python's
-has_module() {
-	python3 -c "import $1" 2>/dev/null || {
-		note "this image's python has no $1"
-		return 1
-	}
+# needs PROGRAM...: what images/setup-host installs is not left out.
+needs() {
+	local program
+	for program in "$@"; do
+		[ -x "/usr/bin/$program" ] || fail "there is no /usr/bin/$program: images/setup-host installs it"
+	done
+}
+# needs_module NAME...: of Debian's python, which is the guest's.
+needs_module() {
+	local name
+	for name in "$@"; do
+		/usr/bin/python3 -c "import $name" 2>/dev/null || fail "python has no $name: images/setup-host installs it"
+	done
 }
 # says WHAT PART SCRIPT: the script succeeds in the guest, and what it says has PART in it.
 says() {

@@ -56,6 +56,25 @@ function file(host, url, response) {
 	return fs.createReadStream(name).pipe(response);
 }
 
+// git-lfs' batch, basic transfers and locks of HOST/OWNER/NAME.git (git-lfs docs/api), kept below NAME.git/lfs.
+function lfs(host, url, request, response) {
+	const [, base, rest] = /^(.*\.git)\/info\/lfs\/(.*)$/.exec(url.pathname), kept = path.join(tree, host, base, 'lfs');
+	const name = rest.startsWith('objects/') && path.join(kept, path.basename(rest));
+	const say = (object) => (response.writeHead(200, { 'content-type': 'application/vnd.git-lfs+json' }), response.end(JSON.stringify(object)));
+	fs.mkdirSync(kept, { recursive: true });
+	if (request.method === 'PUT')
+		return request.pipe(fs.createWriteStream(name)).on('finish', () => response.end());
+	if (request.method === 'GET' && rest.startsWith('objects/'))
+		return fs.createReadStream(name).pipe(response);
+	let body = '';
+	request.on('data', (data) => { body += data; });
+	return request.on('end', () => rest !== 'objects/batch' ? say({ ours: [], theirs: [] }) : say({ transfer: 'basic', objects: JSON.parse(body).objects.map((object) => {
+		const is = fs.existsSync(path.join(kept, object.oid)), operation = JSON.parse(body).operation;
+		const actions = is === (operation === 'download') ? { [operation]: { href: `https://${host}${base}/info/lfs/objects/${object.oid}` } } : undefined;
+		return { ...object, actions };
+	}) }));
+}
+
 // Each message goes back as it came; the end has a status in its trailers.
 function grpc(request, response) {
 	response.writeHead(200, { 'content-type': 'application/grpc' });
@@ -74,6 +93,8 @@ function answer(request, response) {
 		grpc(request, response);
 	else if (isRefused(request))
 		response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }), response.end();
+	else if (/^[^?]*\.git\/info\/lfs\//.test(request.url))
+		lfs(host, url, request, response);
 	else if (/^[^?]*\.git\//.test(request.url))
 		git(host, url, request, response);
 	else

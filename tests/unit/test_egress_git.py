@@ -14,11 +14,11 @@ from tests.lib.egress_http import *  # noqa: E402,F403
 from tests.lib.egress_rig import *  # noqa: E402,F403
 
 
-def policy(push):
+def policy(push, lfs=False):
     return {
         "version": 1,
-        "rules": [{"id": "git", "action": "allow", "host": "git.test", "methods": ["GET", "POST"]}],
-        "bindings": [{"id": "repo", "secret": "token", "host": "git.test", "git": {"repositories": ["mine/private"], "push": push}}],
+        "rules": [{"id": "git", "action": "allow", "host": "git.test", "methods": ["GET", "POST", "PUT"]}],
+        "bindings": [{"id": "repo", "secret": "token", "host": "git.test", "git": {"repositories": ["mine/private"], "push": push, "lfs": lfs}}],
     }
 
 
@@ -91,14 +91,65 @@ def without_push(rig):
     pushed(rig, site, False)
 
 
+def commit_large(rig, site):
+    """mine/private with a file that git-lfs keeps, committed here; its bytes."""
+    git, clone = Git(rig), rig.folder / "home" / "private"
+    for words, at in ((["lfs", "install", "--skip-repo"], None), (["clone", "-q", "https://git.test/mine/private.git"], None), (["lfs", "track", "*.bin"], clone)):
+        good, said = git(*words, at=at)
+        assert good, said
+    data = os.urandom(700000)
+    (clone / "kept.bin").write_bytes(data)
+    for words in (["add", "-A"], ["commit", "-qm", "two"]):
+        good, said = git(*words, at=clone)
+        assert good, said
+    return git, clone, data
+
+
+def with_lfs(rig):
+    """git-lfs with the token: batch, locks, an object up and down again; not of somebody else's repository."""
+    site = serve(rig)
+    git, clone, data = commit_large(rig, site)
+    good, said = git("push", "-q", "origin", "main", at=clone)
+    assert good, said
+    kept = [entry for entry in (site / "mine" / "private.git" / "lfs").iterdir()]
+    assert len(kept) == 1 and kept[0].read_bytes() == data
+    good, said = git("clone", "-q", "https://git.test/mine/private.git", "again")
+    assert good and (rig.folder / "home" / "again" / "kept.bin").read_bytes() == data, said
+    good, said = git("lfs", "locks", at=clone)
+    assert good, said
+    for path in ("theirs/private.git/info/lfs/objects/batch", "mine/private.git/info/lfs/other"):
+        assert ask(rig, "/" + path, host="git.test", method="POST")[0] == 401, path
+    assert not (site / "theirs" / "private.git" / "lfs").exists()
+
+
+def lfs_without_push(rig):
+    """An upload may be asked about, and goes nowhere."""
+    site = serve(rig)
+    git, clone, data = commit_large(rig, site)
+    good, said = git("lfs", "push", "origin", "main", at=clone)
+    assert not good, said
+    assert not list((site / "mine" / "private.git").glob("lfs/*")), "an object came"
+
+
+def without_lfs(rig):
+    site = serve(rig)
+    git, clone, data = commit_large(rig, site)
+    good, said = git("lfs", "push", "origin", "main", at=clone)
+    assert not good and not (site / "mine" / "private.git" / "lfs").exists(), said
+
+
+# whether it may push, and use git-lfs
+CASES = {"with_push": (True, False), "without_push": (False, False), "with_lfs": (True, True), "lfs_without_push": (False, True), "without_lfs": (True, False)}
+
+
 def main():
     if len(sys.argv) == 2:  # one network namespace each
-        for which in ("with_push", "without_push"):
+        for which in CASES:
             subprocess.run([sys.executable] + sys.argv + [which], check=True)
         return
     in_namespace()
     check = globals()[sys.argv[2]]
-    with Rig(sys.argv[1], [(POLICY_LAYER_COMMAND, policy(check is with_push))], {"repo": ("token", TOKEN)}) as rig:
+    with Rig(sys.argv[1], [(POLICY_LAYER_COMMAND, policy(*CASES[sys.argv[2]]))], {"repo": ("token", TOKEN)}) as rig:
         run(rig, check)
 
 

@@ -334,6 +334,14 @@ static bool git_bound(const struct policy *policy, const char *words)
 	return asked.decision.binding != NULL;
 }
 
+static void expect_git_bound(
+	const struct policy *policy, const char *const *words, size_t count, bool wanted)
+{
+	for (size_t i = 0; i < count; i++)
+		if (git_bound(policy, words[i]) != wanted)
+			fail_msg("%s gets %s credential", words[i], wanted ? "no" : "the");
+}
+
 static void test_git_bindings(void **state)
 {
 	_cleanup_policy_ struct policy *policy = POLICY_OF_USER(
@@ -371,12 +379,65 @@ static void test_git_bindings(void **state)
 	(void)state;
 	assert_string_equal(policy->bindings[0].username, "x-access-token");
 	assert_int_equal(policy->bindings[0].scheme, POLICY_SCHEME_BASIC);
-	for (size_t i = 0; i < ARRAY_SIZE(covered); i++)
-		if (!git_bound(policy, covered[i]))
-			fail_msg("%s gets no credential", covered[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(other); i++)
-		if (git_bound(policy, other[i]))
-			fail_msg("%s gets the credential", other[i]);
+	expect_git_bound(policy, covered, ARRAY_SIZE(covered), true);
+	expect_git_bound(policy, other, ARRAY_SIZE(other), false);
+}
+
+#define OID  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HOST "https://git.example.com"
+
+/* E15: git-lfs only where it is asked for, of the repository named, and what writes with push alone. */
+static void test_git_lfs(void **state)
+{
+	_cleanup_policy_ struct policy *policy = POLICY_OF_USER(
+		"'rules': [{'id':'git','action':'allow','host':'git.example.com'}],"
+		"'bindings': ["
+		"{'id':'none','secret':'s','host':'git.example.com','git':{'repositories':['me/none'],'push':true}},"
+		"{'id':'pull','secret':'s','host':'git.example.com','git':{'repositories':['me/read'],'lfs':true}},"
+		"{'id':'push','secret':'s','host':'git.example.com','git':{'repositories':['me/write'],'lfs':true,'push':true}}]");
+	static const char *const covered[] = {
+		"POST " HOST "/me/read.git/info/lfs/objects/batch",
+		"POST " HOST "/me/read/info/lfs/objects/batch",
+		"GET " HOST "/me/read.git/info/lfs/objects/" OID,
+		"GET " HOST "/me/read.git/gitlab-lfs/objects/" OID,
+		"GET " HOST "/me/read.git/info/lfs/locks",
+		"GET " HOST "/me/read.git/info/lfs/locks?path=a&limit=1",
+		"PUT " HOST "/me/write.git/info/lfs/objects/" OID,
+		"PUT " HOST "/me/write.git/info/lfs/objects/" OID "/12",
+		"PUT " HOST "/me/write.git/gitlab-lfs/objects/" OID "/12",
+		"POST " HOST "/me/write.git/info/lfs/verify",
+		"POST " HOST "/me/write.git/info/lfs/locks",
+		"POST " HOST "/me/write.git/info/lfs/locks/verify",
+		"POST " HOST "/me/write.git/info/lfs/locks/some-ID_1/unlock",
+	};
+	static const char *const other[] = {
+		"POST " HOST "/me/none.git/info/lfs/objects/batch",
+		"GET " HOST "/me/none.git/info/lfs/objects/" OID,
+		"PUT " HOST "/me/read.git/info/lfs/objects/" OID,
+		"PUT " HOST "/me/read.git/gitlab-lfs/objects/" OID "/12",
+		"POST " HOST "/me/read.git/info/lfs/verify",
+		"POST " HOST "/me/read.git/info/lfs/locks",
+		"POST " HOST "/me/read.git/info/lfs/locks/verify",
+		"POST " HOST "/me/read.git/info/lfs/locks/1/unlock",
+		"GET " HOST "/me/read.git/info/lfs/objects/batch",
+		"POST " HOST "/me/read.git/info/lfs/objects/batch?x",
+		"GET " HOST "/me/read.git/info/lfs/objects/" OID "0",
+		"GET " HOST "/me/read.git/info/lfs/objects/" OID "/12",
+		"GET " HOST "/me/read.git/info/lfs/objects/" OID "?x",
+		"GET " HOST "/me/read.git/info/lfs/objects/0123",
+		"GET " HOST "/me/read.git/info/lfs",
+		"GET " HOST "/me/read.git/info/lfsx/locks",
+		"GET " HOST "/me/reader/info/lfs/locks",
+		"PUT " HOST "/me/write.git/info/lfs/objects/" OID "/x",
+		"PUT " HOST "/me/write.git/info/lfs/objects/" OID "/",
+		"DELETE " HOST "/me/write.git/info/lfs/objects/" OID,
+		"POST " HOST "/me/write.git/info/lfs/locks/1/2/unlock",
+		"POST " HOST "/me/write.git/info/lfs/locks/1/unlock/x",
+	};
+
+	(void)state;
+	expect_git_bound(policy, covered, ARRAY_SIZE(covered), true);
+	expect_git_bound(policy, other, ARRAY_SIZE(other), false);
 }
 
 /* E25 and E21 hold over layers, too. */
@@ -523,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_bindings),
 		cmocka_unit_test(test_git_bindings),
+		cmocka_unit_test(test_git_lfs),
 		cmocka_unit_test(test_bindings_refused),
 		cmocka_unit_test(test_protocol),
 		cmocka_unit_test(test_presets),

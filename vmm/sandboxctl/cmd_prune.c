@@ -142,25 +142,6 @@ static int remove_all(struct prune *p)
 	return code;
 }
 
-static bool confirmed(const struct prune *p, struct err *err)
-{
-	char answer[16] = "";
-
-	if (options_flag(&p->in->options, "yes"))
-		return true;
-	if (p->in->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-		err_set(err, -EPERM, "nothing was removed: there is no terminal to ask on");
-		err_next_step(err, "sandboxctl prune --yes removes, --dry-run shows");
-		return false;
-	}
-	fflush(stdout); /* what is to be removed is read before the question */
-	fputs("remove these? [y/N] ", stderr);
-	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
-		return true;
-	err_set(err, -ECANCELED, "nothing was removed");
-	return false;
-}
-
 static int report(const struct prune *p, bool removed)
 {
 	struct document *d;
@@ -191,7 +172,8 @@ static int act(struct prune *p)
 	}
 	if (dry_run)
 		return report(p, false);
-	if (!confirmed(p, &err))
+	if (!report_confirmed(p->in, "remove these?", "nothing was removed",
+		    "sandboxctl prune --yes removes, --dry-run shows", &err))
 		return report_failure(
 			p->in, (struct failure){ EXIT_GENERAL, "not-confirmed", "confirm" }, &err);
 	code = remove_all(p);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
@@ -108,25 +107,6 @@ static void print_change(const struct approval *a)
 		project->present.digest);
 	if (old && new)
 		(void)line_diff(old, new, print_line, NULL);
-	fflush(stdout); /* read before the question */
-}
-
-static bool confirmed(const struct approval *a, struct err *err)
-{
-	char answer[16] = "";
-
-	if (options_flag(&a->in->options, "yes"))
-		return true;
-	if (a->in->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-		err_set(err, -EPERM, "nothing was approved: there is no terminal to ask on");
-		err_next_step(err, "sandboxctl policy approve --yes approves");
-		return false;
-	}
-	fputs("approve this? [y/N] ", stderr);
-	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
-		return true;
-	err_set(err, -ECANCELED, "nothing was approved");
-	return false;
 }
 
 static int report(const struct approval *a, bool approved)
@@ -158,7 +138,8 @@ static int approve(struct approval *a)
 		return report(a, false);
 	if (!a->in->json)
 		print_change(a);
-	if (!confirmed(a, &err))
+	if (!report_confirmed(a->in, "approve this?", "nothing was approved",
+		    "sandboxctl policy approve --yes approves", &err))
 		return report_failure(
 			a->in, (struct failure){ EXIT_GENERAL, "not-confirmed", "confirm" }, &err);
 	if (project_approval_store(&a->paths, a->folder, &project->present, &err) < 0)

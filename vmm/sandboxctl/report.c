@@ -178,3 +178,23 @@ const char *report_shell_quote(const char *word, char *out, size_t size)
 	out[len] = '\0';
 	return out;
 }
+
+bool report_confirmed(const struct invocation *in, const char *question, const char *nothing,
+	const char *next_step, struct err *err)
+{
+	char answer[16] = "";
+
+	if (options_flag(&in->options, "yes"))
+		return true;
+	if (in->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		err_set(err, -EPERM, "%s: there is no terminal to ask on", nothing);
+		err_next_step(err, "%s", next_step);
+		return false;
+	}
+	fflush(stdout); /* what it is about is read before the question */
+	fprintf(stderr, "%s [y/N] ", question);
+	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+		return true;
+	err_set(err, -ECANCELED, "%s", nothing);
+	return false;
+}

@@ -43,5 +43,12 @@ struct terminal_filter;
 int report_guest_bytes(struct terminal_filter *filter, bool raw, const void *data, size_t len);
 void report_guest_filter_init(struct terminal_filter *filter);
 
+/*
+ * Whether to go on: --yes, or a `y` typed where there is a terminal; else err says that `nothing` ("nothing was removed"), with
+ * the next step. What the question is about is on stdout already.
+ */
+bool report_confirmed(const struct invocation *in, const char *question, const char *nothing,
+	const char *next_step, struct err *err);
+
 /* 'word' quoted for sh where it needs it: suggested commands can be pasted (H15). Gives out. */
 const char *report_shell_quote(const char *word, char *out, size_t size);
