@@ -423,8 +423,7 @@ void exchange_end(struct exchange *x, const struct record_fields *trailers)
 
 	if (trailers) {
 		kept = *trailers;
-		if (!fields_strip(&kept))
-			kept.count = 0;
+		fields_strip_trailers(&kept);
 	}
 	if (flow_end(&x->up, &kept) < 0)
 		x->dropping = true;
@@ -597,8 +596,7 @@ static void on_end(struct channel_stream *stream, const struct record_fields *tr
 		forget_stream(x);
 	if (trailers) {
 		kept = *trailers;
-		if (!fields_strip(&kept))
-			kept.count = 0;
+		fields_strip_trailers(&kept);
 	}
 	if (flow_end(&x->down, &kept) < 0)
 		x->down.ended = true;

@@ -242,3 +242,12 @@ bool field_name_in_trailers(const char *name)
 			return false;
 	return !is_dropped(name);
 }
+
+void fields_strip_trailers(struct record_fields *trailers)
+{
+	if (!fields_strip(trailers))
+		trailers->count = 0;
+	for (size_t i = trailers->count; i-- > 0;)
+		if (!field_name_in_trailers(trailers->list[i].name))
+			remove_at(trailers, i);
+}

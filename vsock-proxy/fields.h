@@ -43,3 +43,5 @@ bool fields_list_has(const struct record_fields *fields, const char *name, const
 bool fields_strip(struct record_fields *fields);
 /* Whether a field of this name may stand in a trailer section (RFC 9110, section 6.5.1): nothing that frames or routes. */
 bool field_name_in_trailers(const char *name);
+/* Takes out of trailers what has no business there (RFC 9110, section 6.5.1). */
+void fields_strip_trailers(struct record_fields *trailers);

@@ -162,6 +162,22 @@ static void copy_fields(const struct record_request *request, bool guest_credent
 	}
 }
 
+void inject_trailers(struct record_fields *trailers, bool guest_credentials,
+	const struct policy_binding *binding)
+{
+	uint16_t kept = 0;
+
+	fields_strip_trailers(trailers);
+	for (uint16_t i = 0; i < trailers->count; i++) {
+		const char *name = trailers->list[i].name;
+
+		if (!is_bound_field(binding, name) &&
+			(guest_credentials || !inject_field_is_credential(name)))
+			trailers->list[kept++] = trailers->list[i];
+	}
+	trailers->count = kept;
+}
+
 /* A parameter's name as a server reads it, for the comparison only; its length. */
 static size_t decode_name(const char *text, size_t len, char out[static POLICY_QUERY_MAX])
 {

@@ -50,4 +50,7 @@ bool inject_parameter_is_credential(const char *name, size_t len);
 int inject_apply(const struct record_request *request, bool guest_credentials,
 	const struct policy_binding *binding, const struct inject_secret *secret,
 	struct inject_output *ret, struct err *err);
+/* Of a request: the same for its trailers, into which nothing is put. */
+void inject_trailers(struct record_fields *trailers, bool guest_credentials,
+	const struct policy_binding *binding);
 void inject_output_finish(struct inject_output *output);

@@ -12,6 +12,7 @@
 #include "vsock-proxy/flow.h"
 #include "vsock-proxy/injector_state.h"
 #include "vsock-proxy/unmask.h"
+#include "vsock-proxy/unmask_frames.h"
 
 struct job {
 	struct stream_owner owner; /* first: the stream's data */
@@ -25,7 +26,11 @@ struct job {
 	struct flow_fields *fields;
 	enum policy_reason refused; /* the judge's last word; 0: none */
 	struct flow up, down;
+	const struct redact *
+		redact; /* of the secret that it was sent with, whatever the secret is by now; NULL: none */
 	struct unmask *unmask; /* of the answer's body; NULL: it passes as it is */
+	struct unmask_frames *frames; /* the same of a WebSocket */
+	unsigned int interims;
 	uint64_t received;
 	size_t owed; /* bytes of the answer that came and were not given back to its window */
 	struct record_response *answer; /* for which the channel had no room yet */
@@ -47,6 +52,7 @@ static void destroy(struct job *job)
 		channel_set_data(job->stream, NULL);
 	upstream_close(job->call);
 	unmask_destroy(job->unmask);
+	unmask_frames_destroy(job->frames);
 	held_policy_put(job->policy);
 	flow_finish(&job->up);
 	flow_finish(&job->down);
@@ -101,7 +107,8 @@ static int keep_request(struct job *job, const struct record_request *m)
 	job->m->request.path = copy(&at, q->path);
 	job->m->request.query = copy(&at, q->query);
 	job->m->fields = job->fields->fields;
-	return 0;
+	/* E22, E24: an honest proxy has done this. */
+	return fields_strip(&job->m->fields) ? 0 : -EINVAL;
 }
 
 /*
@@ -117,6 +124,8 @@ static bool shape_fields(struct job *job, struct record_fields *fields)
 		fields_remove(fields, "if-range");
 		fields_remove(fields, "accept-encoding");
 		fields_remove(fields, "sec-websocket-extensions");
+		fields_remove(fields, "grpc-accept-encoding");
+		fields_remove(fields, "connect-accept-encoding");
 		if (!fields_add(fields, "accept-encoding", "gzip, deflate, br, zstd"))
 			return false;
 	}
@@ -137,9 +146,12 @@ static void on_ready(void *owner)
 		.websocket = job->m->request.websocket,
 		.length = job->m->content_length };
 	struct err err = {};
-	int r = out ? inject_apply(job->m, job->decision.guest_credentials, job->decision.binding,
-			      is_bound(job) ? &secret : NULL, out, &err)
-		    : -ENOMEM;
+	int r;
+
+	job->redact = job->injector->redact;
+	r = out ? inject_apply(job->m, job->decision.guest_credentials, job->decision.binding,
+			  is_bound(job) ? &secret : NULL, out, &err)
+		: -ENOMEM;
 
 	if (r == 0) {
 		q.query = out->query;
@@ -242,8 +254,13 @@ static void from_proxy_data(struct channel_stream *stream, const uint8_t *bytes,
 static void from_proxy_end(struct channel_stream *stream, const struct record_fields *trailers)
 {
 	struct job *job = channel_data(stream);
+	struct record_fields kept = {};
 
-	if (!job->up.ended && flow_end(&job->up, trailers) < 0)
+	if (trailers) {
+		kept = *trailers;
+		inject_trailers(&kept, job->decision.guest_credentials, job->decision.binding);
+	}
+	if (!job->up.ended && flow_end(&job->up, &kept) < 0)
 		job->up.ended = true;
 	pump_up(job);
 }
@@ -341,21 +358,40 @@ static int sink(void *data, const uint8_t *bytes, size_t len)
 	return job->down.len + len > DOWN_MAX ? -E2BIG : flow_put(&job->down, bytes, len);
 }
 
-/* -EOPNOTSUPP: it cannot be looked through. */
-static int prepare_body(
-	struct job *job, uint16_t status, struct record_fields *fields, uint64_t *length)
+/* A message's own coding, of which the body's says nothing: gRPC's, and the Connect protocol's. */
+static bool has_coded_messages(const struct record_fields *fields)
 {
-	const char *coding = fields_get(fields, "content-encoding");
+	static const char *const names[] = { "grpc-encoding", "connect-content-encoding" };
+
+	for (size_t i = 0; i < fields->count; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+			if (field_name_is(fields->list[i].name, names[k]) &&
+				strcasecmp(fields->list[i].value, "identity") != 0)
+				return true;
+	return false;
+}
+
+/* all: with what Connection took out. -EOPNOTSUPP: it cannot be looked through. */
+static int prepare_body(struct job *job, uint16_t status, const struct record_fields *all,
+	struct record_fields *fields, uint64_t *length)
+{
+	const char *coding = fields_get(all, "content-encoding");
 	bool decodes = false;
 	int r;
 
-	if (!is_bound(job) || status < 200)
+	if (!job->redact)
 		return 0;
-	if (status == 206 || fields_count(fields, "content-encoding") > 1)
-		return -EOPNOTSUPP;
 	fields_remove(fields, "set-cookie");
 	fields_remove(fields, "set-cookie2");
-	r = unmask_create(job->injector->redact, coding, sink, job, &decodes, &job->unmask);
+	if (status == 101)
+		return fields_count(all, "sec-websocket-extensions")
+			       ? -EOPNOTSUPP
+			       : unmask_frames_create(job->redact, sink, job, &job->frames);
+	if (status < 200)
+		return 0;
+	if (status == 206 || fields_count(all, "content-encoding") > 1 || has_coded_messages(all))
+		return -EOPNOTSUPP;
+	r = unmask_create(job->redact, coding, sink, job, &decodes, &job->unmask);
 	if (r < 0 || !decodes)
 		return r;
 	fields_remove(fields, "content-encoding");
@@ -370,6 +406,8 @@ static int prepare_body(
 	return 0;
 }
 
+#define INTERIMS_MAX 64 /* E11: more is no answer */
+
 static void on_response(
 	void *owner, uint16_t status, const struct record_fields *fields, uint64_t length)
 {
@@ -378,7 +416,8 @@ static void on_response(
 	char *text = NULL;
 	int r = m ? 0 : -ENOMEM;
 
-	if (status == 101 && !job->m->request.websocket) {
+	if ((status == 101 && !job->m->request.websocket) ||
+		(status < 200 && ++job->interims > INTERIMS_MAX)) {
 		free(m);
 		fail(job, RECORD_UPSTREAM);
 		return;
@@ -388,14 +427,14 @@ static void on_response(
 		m->fields = *fields;
 		m->content_length = length;
 		r = fields_strip(&m->fields)
-			    ? prepare_body(job, status, &m->fields, &m->content_length)
+			    ? prepare_body(job, status, fields, &m->fields, &m->content_length)
 			    : -EPROTO;
 	}
 	/* A WebSocket that was refused is an answer as any other; one that was granted is a tunnel. */
 	if (r == 0 && job->m->request.websocket && status >= 200 && m->status < 300)
 		m->content_length = RECORD_LENGTH_UNKNOWN;
-	if (r == 0 && is_bound(job))
-		r = unmask_fields(job->injector->redact, &m->fields, &text);
+	if (r == 0 && job->redact)
+		r = unmask_fields(job->redact, &m->fields, &text);
 	if (r == 0 && m->content_length != RECORD_LENGTH_UNKNOWN &&
 		m->content_length > job->decision.response_bytes_max &&
 		strcmp(job->m->request.method, "HEAD") != 0)
@@ -424,7 +463,9 @@ static void on_data(void *owner, const uint8_t *bytes, size_t len)
 	int r;
 
 	job->owed += len;
-	r = job->unmask ? unmask_take(job->unmask, bytes, len) : sink(job, bytes, len);
+	r = job->frames	  ? unmask_frames_take(job->frames, bytes, len)
+	    : job->unmask ? unmask_take(job->unmask, bytes, len)
+			  : sink(job, bytes, len);
 	job->received += len;
 	if (r < 0 || job->received > job->decision.response_bytes_max) {
 		fail(job, r == -EPROTO ? RECORD_UPSTREAM
@@ -444,11 +485,12 @@ static void on_end(void *owner, const struct record_fields *trailers)
 
 	if (r == 0 && trailers) {
 		*kept = *trailers;
-		if (!fields_strip(kept))
-			kept->count = 0;
-		if (is_bound(job))
-			r = unmask_fields(job->injector->redact, kept, &text);
+		fields_strip_trailers(kept);
+		if (job->redact)
+			r = unmask_fields(job->redact, kept, &text);
 	}
+	if (r == 0 && job->frames)
+		r = unmask_frames_end(job->frames);
 	if (r == 0 && job->unmask)
 		r = unmask_end(job->unmask);
 	if (r == 0)

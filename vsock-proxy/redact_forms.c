@@ -137,6 +137,12 @@ static void add_all(struct redact_forms *forms, const uint8_t *secret, size_t le
 	for (size_t i = 0; i < len; i++)
 		put(forms, secret[i]);
 	end_form(forms, start);
+	/* As a field's name, which is read in lower case. */
+	start = forms->used;
+	for (size_t i = 0; i < len; i++)
+		put(forms, secret[i] >= 'A' && secret[i] <= 'Z' ? (uint8_t)(secret[i] + 32)
+								: secret[i]);
+	end_form(forms, start);
 	for (size_t before = 0; before < 3; before++) {
 		add_base64(forms, secret, len, before, "+/");
 		add_base64(forms, secret, len, before, "-_");
@@ -161,7 +167,7 @@ static void add_all(struct redact_forms *forms, const uint8_t *secret, size_t le
 	}
 }
 static_assert(
-	1 + 6 + 2 * (1 + ARRAY_SIZE(percent_styles) + ARRAY_SIZE(json_styles)) <= REDACT_FORMS_MAX,
+	2 + 6 + 2 * (1 + ARRAY_SIZE(percent_styles) + ARRAY_SIZE(json_styles)) <= REDACT_FORMS_MAX,
 	"more forms than there is room for");
 
 int redact_forms_init(struct redact_forms *forms, const uint8_t *secret, size_t len)

@@ -237,7 +237,7 @@ int unmask_end(struct unmask *u)
 }
 
 /* In place: what is masked is as long as it was. */
-static int mask_value(const struct redact *redact, char *value, size_t len, uint8_t *scratch)
+static int mask_text(const struct redact *redact, char *value, size_t len, uint8_t *scratch)
 {
 	struct redact_stream stream;
 	size_t n;
@@ -260,10 +260,11 @@ int unmask_fields(const struct redact *redact, struct record_fields *fields, cha
 	int r = 0;
 
 	for (uint16_t i = 0; i < fields->count; i++) {
-		size_t len = strlen(fields->list[i].value);
+		size_t len = strlen(fields->list[i].value), name_len = strlen(fields->list[i].name);
 
-		size += strlen(fields->list[i].name) + len + 2;
+		size += name_len + len + 2;
 		longest = MAX(longest, len);
+		longest = MAX(longest, name_len);
 	}
 	text = at = malloc(size);
 	scratch = malloc(longest + redact_held_max(redact));
@@ -273,9 +274,11 @@ int unmask_fields(const struct redact *redact, struct record_fields *fields, cha
 		struct record_field *f = &fields->list[i];
 
 		f->name = strcpy(at, f->name);
+		r = mask_text(redact, at, strlen(at), scratch);
 		at += strlen(at) + 1;
 		f->value = strcpy(at, f->value);
-		r = mask_value(redact, at, strlen(at), scratch);
+		if (r == 0)
+			r = mask_text(redact, at, strlen(at), scratch);
 		at += strlen(at) + 1;
 	}
 	free(scratch);

@@ -33,5 +33,5 @@ void unmask_destroy(struct unmask *unmask); /* NULL is allowed */
 int unmask_take(struct unmask *unmask, const uint8_t *bytes, size_t len);
 int unmask_end(struct unmask *unmask);
 
-/* Values are masked in place of *fields, whose text is in *ret_text from then on (freed by the caller). -ENOMEM. */
+/* Names and values are masked in place of *fields, whose text is in *ret_text from then on (freed by the caller). -ENOMEM. */
 int unmask_fields(const struct redact *redact, struct record_fields *fields, char **ret_text);

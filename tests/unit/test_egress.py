@@ -236,8 +236,8 @@ def websocket(rig):
             "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + base64.b64encode(b"0" * 16).decode()])
         status, headers, _ = response(stream)
         assert status == 101 and headers["upgrade"] == "websocket" and "sec-websocket-accept" in headers, (port, status, headers)
-        stream.sendall(b"frame")
-        assert read_exactly(stream, 5) == b"frame"
+        stream.sendall(b"\x81\x05frame")
+        assert read_exactly(stream, 7) == b"\x81\x05frame"
         stream.close()
     stream, _, _ = rig.connect("limited.test", 80)
     request(stream, "GET", "/", "limited.test", headers=["Connection: Upgrade", "Upgrade: websocket"])
