@@ -239,6 +239,33 @@ static void what_it_was_started_with_is_kept(void **state)
 	policy_project_finish(&kept);
 }
 
+/* A policy near its largest size is kept in no more room than is read again. */
+static void a_large_one_is_kept(void **state)
+{
+	static char text[POLICY_DOCUMENT_MAX];
+	size_t len = (size_t)snprintf(text, sizeof(text), "{\"policy\":{\"version\":1,\"rules\":[");
+	struct policy_project kept = {};
+
+	(void)state;
+	for (int rule = 0; rule < 500; rule++) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+			"%s{\"id\":\"r%d\",\"action\":\"deny\",\"host\":[\"a.b\"", rule ? "," : "",
+			rule);
+		for (int host = 0; host < 250; host++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, ",\"a.b\"");
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "]}");
+	}
+	snprintf(text + len, sizeof(text) - len, "]}}");
+	put("work/.sandbox.json", text, 0644);
+	put("state/sandboxes/box/x", "", 0600);
+	start();
+	start();
+	assert_true(got.project.known && got.project.exact);
+	assert_int_equal(policy_project_save(&paths, "box", &got.project, &err), 0);
+	assert_int_equal(policy_project_saved(&paths, "box", &kept, &err), 0);
+	policy_project_finish(&kept);
+}
+
 static void damage_is_named(void **state)
 {
 	char command[2 * PATH_MAX];
@@ -266,6 +293,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(start_writes_once, fresh, clear),
 		cmocka_unit_test_setup_teardown(a_folder_that_moves_stays_known, fresh, clear),
 		cmocka_unit_test_setup_teardown(what_it_was_started_with_is_kept, fresh, clear),
+		cmocka_unit_test_setup_teardown(a_large_one_is_kept, fresh, clear),
 		cmocka_unit_test_setup_teardown(damage_is_named, fresh, clear),
 	};
 

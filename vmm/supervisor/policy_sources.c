@@ -324,7 +324,7 @@ int policy_project_save(const struct paths *paths, const char *sandbox,
 	       *present = project_policy_encode(&project->present);
 	_cleanup_json_ json_t *object = json_pack("{s:b, s:b, s:o, s:o}", "looked", project->looked,
 		"known", project->known, "approved", approved, "present", present);
-	_cleanup_free_ char *text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
+	_cleanup_free_ char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 	char path[PATH_MAX];
 	int r = paths_of_state(paths, sandbox, POLICY_PROJECT_KEPT, path, err);
 

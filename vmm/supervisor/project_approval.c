@@ -257,7 +257,7 @@ static char *write_text(const char *folder, const struct project_policy *policy)
 				  "approved_at", (json_int_t)time(NULL), "approved", encoded)
 			: NULL;
 
-	return object ? json_dumps(object, JSON_INDENT(1)) : NULL;
+	return object ? json_dumps(object, JSON_COMPACT) : NULL;
 }
 
 /* Older keys of the same folder. */
