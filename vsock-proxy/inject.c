@@ -36,6 +36,8 @@ static const char *const fields_by_name[] = {
 	"sec-websocket-protocol-auth",
 	"x-goog-iam-authorization-token",
 	"git-credential",
+	"x-honeycomb-team",
+	"x-jfrog-art-api",
 };
 
 /* One part of a name between hyphens: `private-token`, `x-vault-token`, `npm-otp`. */
@@ -50,6 +52,39 @@ static const char *const field_parts[] = {
 	"jwt",
 	"otp",
 	"assertion",
+	"authorization",
+	"apikey",
+	"apitoken",
+	"authtoken",
+	"accesstoken",
+	"usertoken",
+	"secretkey",
+	"accesskey",
+	"authkey",
+};
+
+/* What else ends in `-key` is one: of everybody's services each has its own name for it. These are none. */
+static const char *const other_keys[] = {
+	"sec-websocket-key",
+	"idempotency-key",
+	"x-idempotency-key",
+	"surrogate-key",
+	"cache-key",
+	"x-cache-key",
+	"partition-key",
+};
+
+/* Of a WebSocket's subprotocols, where browsers' clients put what they may not put into a field. */
+static const char *const subprotocol_parts[] = {
+	"bearer",
+	"authorization",
+	"auth",
+	"token",
+	"key",
+	"apikey",
+	"jwt",
+	"secret",
+	"password",
 };
 
 /* Whole names of query parameters. */
@@ -74,6 +109,9 @@ static const char *const parameters_by_name[] = {
 	"code-verifier",
 	"client-assertion",
 	"userinfo",
+	"subscription-key",
+	"app-key",
+	"appkey",
 };
 
 static const char *const parameter_parts[] = {
@@ -86,6 +124,22 @@ static const char *const parameter_parts[] = {
 	"jwt",
 	"apikey",
 	"sessionid",
+	"accesstoken",
+	"apitoken",
+	"authtoken",
+	"idtoken",
+	"oauthtoken",
+	"privatetoken",
+	"refreshtoken",
+	"securitytoken",
+	"sessiontoken",
+	"usertoken",
+	"clientsecret",
+	"apisecret",
+	"appsecret",
+	"secretkey",
+	"accesskey",
+	"authkey",
 };
 
 static char fold(char c)
@@ -111,13 +165,18 @@ static bool is_listed(const char *name, size_t len, const char *const *list, siz
 	return false;
 }
 
-/* Whether a part of the name, as hyphens, underscores and dots cut it, is listed. */
+static bool is_cut(char c)
+{
+	return fold(c) == '-' || strchr(".,:= \t", c);
+}
+
+/* Whether a part of the name, as hyphens, underscores, dots and what parts a list cut it, is listed. */
 static bool has_part(const char *name, size_t len, const char *const *list, size_t count)
 {
 	size_t begin = 0;
 
 	for (size_t i = 0; i <= len; i++) {
-		if (i < len && fold(name[i]) != '-' && name[i] != '.')
+		if (i < len && !is_cut(name[i]))
 			continue;
 		if (is_listed(name + begin, i - begin, list, count))
 			return true;
@@ -130,6 +189,8 @@ bool inject_field_is_credential(const char *name)
 {
 	size_t len = strlen(name);
 
+	if (len > 4 && folded_is(name + len - 4, 4, "-key"))
+		return !is_listed(name, len, other_keys, ARRAY_SIZE(other_keys));
 	return is_listed(name, len, fields_by_name, ARRAY_SIZE(fields_by_name)) ||
 	       has_part(name, len, field_parts, ARRAY_SIZE(field_parts));
 }
@@ -148,6 +209,14 @@ static bool is_bound_field(const struct policy_binding *binding, const char *nam
 	       field_name_is(name, binding->header);
 }
 
+static bool is_credential(const struct record_field *field)
+{
+	if (field_name_is(field->name, "sec-websocket-protocol"))
+		return has_part(field->value, strlen(field->value), subprotocol_parts,
+			ARRAY_SIZE(subprotocol_parts));
+	return inject_field_is_credential(field->name);
+}
+
 static void copy_fields(const struct record_request *request, bool guest_credentials,
 	const struct policy_binding *binding, struct inject_output *out)
 {
@@ -155,7 +224,7 @@ static void copy_fields(const struct record_request *request, bool guest_credent
 		const struct record_field *field = &request->fields.list[i];
 
 		if (is_bound_field(binding, field->name) ||
-			(!guest_credentials && inject_field_is_credential(field->name)))
+			(!guest_credentials && is_credential(field)))
 			out->stripped++;
 		else
 			fields_add(&out->fields, field->name, field->value);
@@ -178,7 +247,10 @@ void inject_trailers(struct record_fields *trailers, bool guest_credentials,
 	trailers->count = kept;
 }
 
-/* A parameter's name as a server reads it, for the comparison only; its length. */
+/*
+ * A parameter's name as a server reads it, for the comparison only; its length. Some (PHP) leave blanks before it out, and take
+ * those in it, dots and a bracket for `_`.
+ */
 static size_t decode_name(const char *text, size_t len, char out[static POLICY_QUERY_MAX])
 {
 	size_t used = 0;
@@ -193,8 +265,19 @@ static size_t decode_name(const char *text, size_t len, char out[static POLICY_Q
 		} else {
 			out[used++] = text[i] == '+' ? ' ' : text[i];
 		}
+		used -= used == 1 && out[0] == ' ';
+		if (used && strchr(" .[", out[used - 1]))
+			out[used - 1] = '_';
 	}
 	return used;
+}
+
+static bool same_parameter(const char *name, size_t len, const char *other)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!other[i] || fold(name[i]) != fold(other[i] == '.' ? '_' : other[i]))
+			return false;
+	return !other[len];
 }
 
 static bool parameter_goes(
@@ -205,8 +288,7 @@ static bool parameter_goes(
 		text, (size_t)((const char *)(memchr(text, '=', len) ?: text + len) - text), name);
 
 	if (binding && binding->scheme == POLICY_SCHEME_QUERY &&
-		name_len == strlen(binding->parameter) &&
-		strncasecmp(name, binding->parameter, name_len) == 0)
+		same_parameter(name, name_len, binding->parameter))
 		return true;
 	return !guest_credentials && inject_parameter_is_credential(name, name_len);
 }

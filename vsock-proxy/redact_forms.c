@@ -23,6 +23,9 @@ static const struct {
 	{ "-._~!'()*", false }, /* encodeURIComponent() */
 	{ "-._~!'()*;,/?:@&=+$#", false }, /* encodeURI() */
 	{ "-._*", true }, /* application/x-www-form-urlencoded */
+	{ "-._~/", false }, /* python's quote() */
+	{ "-._~$&+=:@", false }, /* Go's PathEscape() */
+	{ "-._", true }, /* PHP's urlencode() */
 	{ NULL, false },
 };
 
@@ -33,7 +36,9 @@ static const struct {
 } json_styles[] = {
 	{ "", false, false },
 	{ "", true, false },
-	{ "<>&'+", false, false },
+	{ "<>&'+", false, false }, /* .NET */
+	{ "<>&", false, false }, /* Go, Rails */
+	{ "<>&='", false, false }, /* Gson */
 	{ "", false, true },
 	{ NULL, false, false },
 };

@@ -46,10 +46,13 @@ static void test_the_guests_own_go(void **state)
 	static const char *const gone[] = { "authorization", "proxy-authorization", "cookie",
 		"x-api-key", "x_api_key", "private-token", "private_token", "job-token",
 		"x-vault-token", "x-amz-security-token", "x-goog-api-key", "x-auth-token",
-		"api-key", "apikey", "npm-otp", "x-client-secret" };
+		"api-key", "apikey", "npm-otp", "x-client-secret", "x-nuget-apikey", "xi-api-key",
+		"x-algolia-api-key", "x-serverless-authorization", "x-authorization",
+		"x_master_key", "x-authtoken", "x-jfrog-art-api" };
 	static const char *const kept[] = { "accept", "content-type", "user-agent",
 		"idempotency-key", "sec-websocket-key", "if-none-match", "mcp-session-id",
-		"anthropic-version", "authority", "x-request-id", "range", "npm-auth-type" };
+		"x-idempotency-key", "anthropic-version", "authority", "x-request-id", "range",
+		"npm-auth-type" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(gone); i++) {
@@ -92,6 +95,9 @@ static void test_parameters_of_the_guests(void **state)
 		{ "a&token&b", "a&b" },
 		{ "monkey=x&keyword=y", "monkey=x&keyword=y" },
 		{ "pageToken=x", "pageToken=x" },
+		{ "accessToken=x&apiKey=y&clientSecret=z&subscription-key=k&a=b", "a=b" },
+		{ "+key=x&%20key=y&api+key=z&api.key=z&api[key=z&a=b", "a=b" },
+		{ "sort.key=x&a[b]=c", "sort.key=x&a[b]=c" },
 		{ "", "" },
 		{ "&&a", "a" },
 	};
@@ -106,6 +112,33 @@ static void test_parameters_of_the_guests(void **state)
 		else
 			assert_string_equal(out.query, cases[i].left);
 		assert_int_equal(inject_apply(&m, true, NULL, NULL, &out, NULL), 0);
+	}
+}
+
+/* Where browsers' clients put what they may put into no field. */
+static void test_a_websockets_subprotocols(void **state)
+{
+	static const struct {
+		const char *value;
+		bool passes;
+	} cases[] = {
+		{ "graphql-transport-ws", true },
+		{ "v5.channel.k8s.io, chat", true },
+		{ "realtime, openai-insecure-api-key.sk-1", false },
+		{ "base64url.bearer.authorization.k8s.io.dG9r, v5.channel.k8s.io", false },
+		{ "chat,access_token,eyJh", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct record_request m = make(NULL);
+
+		fields_add(&m.fields, "sec-websocket-protocol", cases[i].value);
+		assert_int_equal(inject_apply(&m, false, NULL, NULL, &out, NULL), 0);
+		if (!fields_get(&out.fields, "sec-websocket-protocol") == cases[i].passes)
+			fail_msg("%s", cases[i].value);
+		assert_int_equal(inject_apply(&m, true, NULL, NULL, &out, NULL), 0);
+		assert_non_null(fields_get(&out.fields, "sec-websocket-protocol"));
 	}
 }
 
@@ -131,7 +164,7 @@ static void test_the_bound_one_comes(void **state)
 	assert_string_equal(fields_get(&out.fields, "x-key"), "key:s3cret/value+x");
 	assert_null(fields_get(&out.fields, "authorization"));
 	b = binding(POLICY_SCHEME_QUERY);
-	m = make("a=b&API-KEY=guests&c=d");
+	m = make("a=b&API-KEY=guests&+api.key=guests&c=d");
 	assert_int_equal(inject_apply(&m, true, &b, &secret, &out, NULL), 0);
 	assert_string_equal(out.query, "a=b&c=d&api-key=s3cret%2Fvalue%2Bx");
 	m = make(NULL);
@@ -217,6 +250,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_guests_own_go),
 		cmocka_unit_test(test_parameters_of_the_guests),
+		cmocka_unit_test(test_a_websockets_subprotocols),
 		cmocka_unit_test(test_the_bound_one_comes),
 		cmocka_unit_test(test_the_bound_place_is_ours),
 		cmocka_unit_test(test_secrets_that_cannot_stand),

@@ -61,6 +61,9 @@ static void test_spellings(void **state)
 		"s3cr%2Ft%2B%22k%26y~", /* RFC 3986, python's quote(safe='') */
 		"s3cr%2ft%2b%22k%26y~",
 		"s3cr/t+%22k&y~", /* encodeURI() */
+		"s3cr/t%2B%22k%26y~", /* python's quote() */
+		"s3cr%2Ft+%22k&y~", /* Go's PathEscape() */
+		"s3cr/t+\\\"k\\u0026y~", /* Go's encoding/json */
 		"s3cr%2Ft%2B%22k%26y%7E", /* URLSearchParams */
 		"%73%33%63%72%2f%74%2b%22%6b%26%79%7e",
 		"733363722f742b226b26797e",
