@@ -15,6 +15,8 @@
 #define RECORD_BYTES (RECORD_HEAD_SIZE + RECORD_PAYLOAD_MAX)
 /* What is kept free of long records: each stream may still be opened, credited, ended and reset. */
 #define OUT_RESERVE (RECORD_STREAMS_MAX * 4 * (RECORD_HEAD_SIZE + 4))
+/* More than this does not wait for the end of the loop's round. */
+#define SEND_AT_ONCE (64u << 10)
 /* Given back at once when so much is due: half of the window. */
 #define CREDIT_DUE (RECORD_CREDIT_FIRST / 2)
 
@@ -39,6 +41,8 @@ struct channel {
 	enum record_sender self;
 	struct loop_source *teller; /* broken() is told from the loop, never from inside a call */
 	bool is_broken, in_event;
+	bool room_came; /* since those who wait for it were told */
+	uint32_t events; /* that the loop looks for */
 	int broken_code;
 	const char *broken_why;
 	uint32_t last_id;
@@ -162,8 +166,13 @@ static void free_stream(struct channel_stream *s)
 
 static void arm(struct channel *c)
 {
-	if (c->source)
-		loop_modify(c->source, EPOLLIN | (c->out_used ? EPOLLOUT : 0));
+	uint32_t events = EPOLLIN | (c->out_used ? EPOLLOUT : 0);
+
+	if (c->source && events != c->events)
+		loop_modify(c->source, c->events = events);
+	/* Whoever waits for room is told from the loop, whatever made it. */
+	if (c->source && c->room_came && c->first_waiting)
+		loop_call_soon(c->source);
 }
 
 static size_t out_space(const struct channel *c)
@@ -188,6 +197,7 @@ static void flush(struct channel *c)
 		}
 		c->out_first += (size_t)n;
 		c->out_used -= (size_t)n;
+		c->room_came = true;
 	}
 	if (!c->out_used)
 		c->out_first = 0;
@@ -207,14 +217,21 @@ static struct bytes_writer begin(struct channel *c)
 	return bytes_writer(c->out + c->out_first + c->out_used, tail);
 }
 
-/* What was written goes out; nothing of it where it failed. In an event all is sent at its end. */
+/*
+ * What was written goes out, together with what else the loop's round brings; nothing of it where it failed. In an event
+ * all is sent at its end.
+ */
 static int commit(struct channel *c, const struct bytes_writer *w)
 {
 	if (w->failed)
 		return -EINVAL;
 	c->out_used += w->offset;
-	if (!c->in_event)
+	if (c->in_event || !c->source)
+		return 0;
+	if (c->out_used >= SEND_AT_ONCE)
 		flush(c);
+	else
+		loop_call_soon(c->source);
 	return 0;
 }
 
@@ -532,7 +549,8 @@ static void take_records(struct channel *c)
 /* Whether more may be waiting. */
 static bool read_some(struct channel *c)
 {
-	ssize_t n = recv(c->fd, c->in + c->in_used, sizeof(c->in) - c->in_used, MSG_DONTWAIT);
+	size_t room = sizeof(c->in) - c->in_used;
+	ssize_t n = recv(c->fd, c->in + c->in_used, room, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return errno == EINTR;
@@ -547,7 +565,7 @@ static bool read_some(struct channel *c)
 	}
 	c->in_used += (size_t)n;
 	take_records(c);
-	return !c->is_broken;
+	return !c->is_broken && (size_t)n == room;
 }
 
 /* Each stream that waits, once, in turn. */
@@ -555,6 +573,7 @@ static void tell_writable(struct channel *c)
 {
 	unsigned int left = c->count;
 
+	c->room_came = false;
 	while (left-- && c->first_waiting && !c->is_broken) {
 		struct channel_stream *s = c->first_waiting;
 
@@ -570,7 +589,7 @@ static void on_socket(void *data, uint32_t events)
 {
 	struct channel *c = data;
 
-	c->in_event = true;
+	c->in_event = true; /* and no record is sent by itself */
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		for (int i = 0; i < CHANNEL_READS && read_some(c); i++)
 			;
@@ -597,6 +616,7 @@ int channel_create(struct loop *loop, int fd, enum record_sender self,
 	c->loop = loop;
 	c->fd = fd;
 	c->self = self;
+	c->events = EPOLLIN;
 	r = loop_add_fd(loop, fd, EPOLLIN, on_socket, c, &c->source);
 	if (r == 0)
 		r = loop_add_timer(loop, tell_broken, c, &c->teller);
@@ -610,6 +630,8 @@ void channel_destroy(struct channel *c)
 {
 	if (!c)
 		return;
+	if (c->source)
+		flush(c);
 	for (size_t i = 0; i < BUCKETS; i++)
 		while (c->buckets[i])
 			free_stream(c->buckets[i]);

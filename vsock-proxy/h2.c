@@ -21,6 +21,7 @@ struct h2_stream {
 	bool ended; /* h2_end() was called */
 	bool known; /* the owner was told of it, or asked for it */
 	bool head_told; /* a final head: what comes then is a trailer section */
+	size_t unconsumed; /* that was told with data() and not given back */
 	uint8_t *out; /* a ring of H2_OUT_BYTES, made with the first byte */
 	size_t out_first, out_used;
 	char *trailer_text; /* name NUL value NUL ... */
@@ -188,10 +189,12 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	struct h2_stream *s = stream_of(h2, id);
 
 	(void)flags;
-	if (s)
+	if (s) {
+		s->unconsumed += len;
 		h2->ops->data(s, bytes, len);
-	else
+	} else {
 		nghttp2_session_consume(session, id, len);
+	}
 	return 0;
 }
 
@@ -203,6 +206,9 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
 	if (!s)
 		return 0;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
+	/* What its owner still has counts against the stream, which is no more; the connection goes on. */
+	nghttp2_session_consume_connection(session, s->unconsumed);
+	s->unconsumed = 0;
 	if (s->known)
 		h2->ops->closed(s, error == NGHTTP2_NO_ERROR, error);
 	free_stream(s);
@@ -540,6 +546,8 @@ void h2_reset(struct h2_stream *s, uint32_t error)
 
 void h2_consumed(struct h2_stream *s, size_t len)
 {
+	len = MIN(len, s->unconsumed);
+	s->unconsumed -= len;
 	nghttp2_session_consume(s->h2->session, s->id, len);
 }
 

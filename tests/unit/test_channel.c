@@ -340,6 +340,31 @@ static void test_credit(void **state)
 	assert_int_equal(f->broken, 0);
 }
 
+/* Room that comes while something else is sent, and not by the loop: who waits for it is told all the same. */
+static void test_room_that_comes_between(void **state)
+{
+	enum { COUNT = 8 };
+	struct fixture *f = *state;
+	static uint8_t data[RECORD_DATA_MAX];
+	size_t room;
+
+	against_raw(f, RECORD_FROM_PROXY);
+	for (unsigned int i = 0; i < COUNT; i++)
+		ask(f, i);
+	turn(f);
+	for (unsigned int i = 0; i < COUNT; i++)
+		while ((room = channel_room(f->asked[i].stream)) > 0)
+			channel_send(f->asked[i].stream, data, room);
+	for (unsigned int i = 0; i < COUNT - 1; i++) {
+		while (recv(f->raw, data, sizeof(data), MSG_DONTWAIT) > 0)
+			;
+		channel_reset(f->asked[i].stream, RECORD_CANCELLED);
+	}
+	assert_int_equal(f->asked[COUNT - 1].writables, 0);
+	turn(f);
+	assert_true(f->asked[COUNT - 1].writables > 0);
+}
+
 static void test_the_other_end_leaves(void **state)
 {
 	struct fixture *f = *state;
@@ -644,6 +669,7 @@ int main(void)
 		TEST(test_credit),
 		TEST(test_the_other_end_leaves),
 		TEST(test_caps),
+		TEST_ROGUE(test_room_that_comes_between),
 		TEST_ROGUE(test_an_honest_raw_proxy),
 		TEST_ROGUE(test_an_id_used_again),
 		TEST_ROGUE(test_an_id_from_before),

@@ -153,6 +153,64 @@ static void stop_at_timer(void *data)
 	loop_stop(c->loop, 5);
 }
 
+struct soon {
+	struct loop_source *source, *other;
+	unsigned int calls;
+	bool again, removes;
+	int fd;
+};
+
+static void on_soon(void *data, uint32_t events)
+{
+	struct soon *s = data;
+
+	assert_int_equal(events, 0);
+	s->calls++;
+	if (s->again)
+		loop_call_soon(s->source);
+	if (s->removes)
+		loop_remove(s->other);
+}
+
+static void test_loop_calls_soon(void **state)
+{
+	struct soon s[3] = { { .again = true }, { .removes = true }, {} };
+	struct loop *loop;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(loop_create(&loop), 0);
+	for (int i = 0; i < 3; i++) {
+		s[i].fd = dup(pair[0]);
+
+		assert_int_equal(loop_add_fd(loop, s[i].fd, 0, on_soon, &s[i], &s[i].source), 0);
+		loop_call_soon(s[i].source);
+		loop_call_soon(s[i].source);
+	}
+	s[1].other = s[2].source;
+	/* Whoever asks again has another turn, in a round that waits for nothing; who was removed has none. */
+	assert_int_equal(loop_run_once(loop, -1), 2);
+	assert_int_equal(loop_run_once(loop, -1), 1);
+	assert_int_equal(s[0].calls, 2);
+	assert_int_equal(s[1].calls, 1);
+	assert_int_equal(s[2].calls, 0);
+	s[0].again = s[1].removes = false;
+	assert_int_equal(loop_run_once(loop, -1), 1);
+	assert_int_equal(loop_run_once(loop, 0), 0);
+	/* One that goes while nothing is dispatched, too. */
+	loop_call_soon(s[0].source);
+	loop_call_soon(s[1].source);
+	loop_remove(s[0].source);
+	assert_int_equal(loop_run_once(loop, -1), 1);
+	assert_int_equal(s[0].calls, 3);
+	loop_destroy(loop);
+	for (int i = 0; i < 3; i++)
+		close(s[i].fd);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static void test_loop_sources_may_go_during_dispatch(void **state)
 {
 	struct loop_source *timer = NULL;
@@ -208,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_events_round_trip_and_reject),
 		cmocka_unit_test(test_a_machines_end_is_in_the_exit_code),
 		cmocka_unit_test(test_links_are_replaced_whole),
+		cmocka_unit_test(test_loop_calls_soon),
 		cmocka_unit_test(test_loop_sources_may_go_during_dispatch),
 	};
 

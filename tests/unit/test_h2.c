@@ -252,6 +252,36 @@ static void test_bulk_and_a_stream_that_stands_still(void **state)
 	assert_true(f->asked[1].drained > 0);
 }
 
+/* What an owner gives back after its stream was over, or never, is not missing from the connection's window. */
+static void test_what_is_kept_past_the_end(void **state)
+{
+	enum { STREAMS = H2_CONNECTION_WINDOW / (H2_WINDOW / 2) * 2 };
+	static const uint8_t data[H2_WINDOW / 2];
+
+	(void)state;
+	f->echo = true;
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		struct seen *asked = &f->asked[f->asked_count % SEEN_MAX];
+		struct seen *served = &f->served[f->served_count % SEEN_MAX];
+		size_t sent = 0, len;
+
+		ask("/", true);
+		asked->keep = true;
+		turn();
+		while (sent < sizeof(data)) {
+			len = MIN(h2_room(served->stream), sizeof(data) - sent);
+			assert_true(len > 0);
+			h2_send(served->stream, data, len);
+			sent += len;
+			turn();
+		}
+		assert_int_equal(h2_end(served->stream, NULL), 0);
+		turn();
+		assert_int_equal(asked->bytes, sizeof(data));
+		assert_null(asked->stream);
+	}
+}
+
 static void test_resets(void **state)
 {
 	(void)state;
@@ -559,6 +589,7 @@ int main(void)
 		TEST(test_a_whole_exchange),
 		TEST(test_heads_alone),
 		TEST(test_bulk_and_a_stream_that_stands_still),
+		TEST(test_what_is_kept_past_the_end),
 		TEST(test_resets),
 		TEST(test_no_more_streams_than_allowed),
 		TEST(test_shut),

@@ -21,6 +21,8 @@ struct loop_source {
 	loop_fd_fn *fd_fn;
 	loop_timer_fn *timer_fn;
 	void *data;
+	struct loop_source *soon_next, **soon_link; /* soon_link NULL: it is not to be called */
+	uint32_t soon_round; /* in which it was asked for */
 };
 
 struct loop {
@@ -31,6 +33,8 @@ struct loop {
 	bool dispatching;
 	struct loop_source *sources;
 	struct loop_source *removed;
+	struct loop_source *soon, **soon_end; /* in the order of asking */
+	uint32_t soon_round;
 };
 
 uint64_t clock_monotonic_ns(void)
@@ -56,6 +60,7 @@ int loop_create(struct loop **ret)
 	if (!loop)
 		return -ENOMEM;
 	loop->stop_fd = -1;
+	loop->soon_end = &loop->soon;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
@@ -178,6 +183,48 @@ static void unlink_source(struct loop_source *source)
 	source->next = source->previous = NULL;
 }
 
+void loop_call_soon(struct loop_source *source)
+{
+	struct loop *loop = source->loop;
+
+	if (source->soon_link || source->removed || source->is_timer)
+		return;
+	source->soon_next = NULL;
+	source->soon_link = loop->soon_end;
+	*loop->soon_end = source;
+	loop->soon_end = &source->soon_next;
+	source->soon_round = loop->soon_round;
+}
+
+static void unlink_soon(struct loop_source *source)
+{
+	struct loop *loop = source->loop;
+
+	if (!source->soon_link)
+		return;
+	*source->soon_link = source->soon_next;
+	if (source->soon_next)
+		source->soon_next->soon_link = source->soon_link;
+	else
+		loop->soon_end = source->soon_link;
+	source->soon_link = NULL;
+}
+
+/* Those that are asked for by now; what they ask for has its turn in the next round. */
+static int call_those_soon(struct loop *loop)
+{
+	uint32_t round = ++loop->soon_round;
+	struct loop_source *source;
+	int count = 0;
+
+	while ((source = loop->soon) && source->soon_round != round) {
+		unlink_soon(source);
+		source->fd_fn(source->data, 0);
+		count++;
+	}
+	return count;
+}
+
 void loop_remove(struct loop_source *source)
 {
 	struct loop *loop;
@@ -187,6 +234,7 @@ void loop_remove(struct loop_source *source)
 	loop = source->loop;
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
 	unlink_source(source);
+	unlink_soon(source);
 	if (source->is_timer)
 		close(source->fd);
 	source->removed = true;
@@ -215,7 +263,7 @@ static void dispatch(struct loop_source *source, uint32_t events)
 int loop_run_once(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event events[LOOP_EVENTS_MAX];
-	int n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, timeout_ms);
+	int n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, loop->soon ? 0 : timeout_ms);
 	bool outermost = !loop->dispatching;
 
 	if (n < 0)
@@ -224,6 +272,7 @@ int loop_run_once(struct loop *loop, int timeout_ms)
 	for (int i = 0; i < n; i++)
 		if (events[i].data.ptr)
 			dispatch(events[i].data.ptr, events[i].events);
+	n += call_those_soon(loop);
 	if (outermost) {
 		loop->dispatching = false;
 		free_list(loop->removed);

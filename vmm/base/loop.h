@@ -28,6 +28,11 @@ void loop_destroy(struct loop *loop); /* frees the sources that are left */
 int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data,
 	struct loop_source **ret);
 int loop_modify(struct loop_source *source, uint32_t events);
+/*
+ * Calls it (an fd's) once, with events 0, when all events of this round are dispatched; outside of a round in the next one. What
+ * many callbacks of a round lead to is so done once, and without asking the kernel for it. Never from inside this call.
+ */
+void loop_call_soon(struct loop_source *source);
 
 /* A timer that is armed by loop_timer_set(); it fires once for each setting. after_ms 0 disarms it. */
 int loop_add_timer(struct loop *loop, loop_timer_fn *fn, void *data, struct loop_source **ret);
