@@ -112,8 +112,7 @@ static void look_for(struct session *s, uint32_t events)
 /* The loop is to call, now. */
 static void wake(struct session *s)
 {
-	s->events = EPOLLIN | EPOLLOUT | EPOLLET;
-	loop_modify(s->source, s->events);
+	loop_call_soon(s->source);
 }
 
 void session_abort(struct session *s)

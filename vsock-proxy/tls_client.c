@@ -98,6 +98,9 @@ int tls_client_create(const char *trust_file, struct tls_client **ret, struct er
 	SSL_CTX_set_mode(client->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 						  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 						  SSL_MODE_RELEASE_BUFFERS);
+	/* A record's head and body in one read; between records it holds no buffer. */
+	SSL_CTX_set_read_ahead(client->context, 1);
+	SSL_CTX_set_default_read_buffer_len(client->context, TLS_READ_AHEAD);
 	SSL_CTX_set_verify(client->context, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_session_cache_mode(
 		client->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

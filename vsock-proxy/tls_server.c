@@ -64,6 +64,9 @@ int tls_server_create(struct ca *ca, struct tls_server **ret, struct err *err)
 	SSL_CTX_set_mode(server->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 						  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 						  SSL_MODE_RELEASE_BUFFERS);
+	/* A record's head and body in one read; between records it holds no buffer. */
+	SSL_CTX_set_read_ahead(server->context, 1);
+	SSL_CTX_set_default_read_buffer_len(server->context, TLS_READ_AHEAD);
 	SSL_CTX_set_session_cache_mode(server->context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_early_data(server->context, 0);
 	SSL_CTX_set_tlsext_servername_callback(server->context, on_name);

@@ -29,6 +29,9 @@ struct tls_protocols {
 #define TLS_WANT_READ  (-0x10001)
 #define TLS_WANT_WRITE (-0x10002)
 
+/* What is read of a socket at a time, at most: two records (RFC 8446, section 5.2) */
+#define TLS_READ_AHEAD (33u << 10)
+
 struct tls_session {
 	struct ssl_st *ssl;
 	struct policy_host host; /* whom the guest wanted */

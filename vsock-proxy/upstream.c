@@ -126,9 +126,8 @@ static void die(struct connection *c, enum record_reason reason)
 
 static void wake(struct connection *c)
 {
-	c->events = EPOLLIN | EPOLLOUT;
 	if (c->source)
-		loop_modify(c->source, c->events);
+		loop_call_soon(c->source);
 }
 
 static void flush(struct connection *c)
@@ -591,7 +590,9 @@ static void pump(struct connection *c)
 	}
 	if (!c->source)
 		return;
-	events = moved ? EPOLLIN | EPOLLOUT : wanted_events(c);
+	if (moved)
+		wake(c); /* a turn was not enough */
+	events = wanted_events(c);
 	if (events != c->events)
 		loop_modify(c->source, c->events = events);
 }
