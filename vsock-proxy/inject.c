@@ -87,6 +87,15 @@ static const char *const subprotocol_parts[] = {
 	"password",
 };
 
+/* Another method for what is asked, for some servers (E24): never passes. */
+static const char *const overrides[] = {
+	"-method",
+	"-httpmethod",
+	"x-http-method",
+	"x-http-method-override",
+	"x-method-override",
+};
+
 /* Whole names of query parameters. */
 static const char *const parameters_by_name[] = {
 	"key",
@@ -287,6 +296,8 @@ static bool parameter_goes(
 	size_t name_len = decode_name(
 		text, (size_t)((const char *)(memchr(text, '=', len) ?: text + len) - text), name);
 
+	if (is_listed(name, name_len, overrides, ARRAY_SIZE(overrides)))
+		return true;
 	if (binding && binding->scheme == POLICY_SCHEME_QUERY &&
 		same_parameter(name, name_len, binding->parameter))
 		return true;

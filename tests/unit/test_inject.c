@@ -115,6 +115,17 @@ static void test_parameters_of_the_guests(void **state)
 	}
 }
 
+/* E24: whatever else may pass. */
+static void test_no_other_method(void **state)
+{
+	struct record_request m =
+		make("_method=DELETE&a=b&X-HTTP-Method-Override=PUT&%5fHttpMethod=PATCH&method=x");
+
+	(void)state;
+	assert_int_equal(inject_apply(&m, true, NULL, NULL, &out, NULL), 0);
+	assert_string_equal(out.query, "a=b&method=x");
+}
+
 /* Where browsers' clients put what they may put into no field. */
 static void test_a_websockets_subprotocols(void **state)
 {
@@ -250,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_guests_own_go),
 		cmocka_unit_test(test_parameters_of_the_guests),
+		cmocka_unit_test(test_no_other_method),
 		cmocka_unit_test(test_a_websockets_subprotocols),
 		cmocka_unit_test(test_the_bound_one_comes),
 		cmocka_unit_test(test_the_bound_place_is_ours),
