@@ -371,6 +371,17 @@ static bool has_coded_messages(const struct record_fields *fields)
 	return false;
 }
 
+/* Whether its body is messages, of which each may be answered before the next one comes. */
+static bool has_messages(const struct record_fields *fields)
+{
+	const char *type = fields_get(fields, "content-type");
+
+	return type &&
+	       (!strncasecmp(type, "application/grpc", 16) ||
+		       !strncasecmp(type, "application/connect+", 20)) &&
+	       strncasecmp(type, "application/grpc-web-text", 25) != 0;
+}
+
 /* all: with what Connection took out. -EOPNOTSUPP: it cannot be looked through. */
 static int prepare_body(struct job *job, uint16_t status, const struct record_fields *all,
 	struct record_fields *fields, uint64_t *length)
@@ -392,6 +403,8 @@ static int prepare_body(struct job *job, uint16_t status, const struct record_fi
 	if (status == 206 || fields_count(all, "content-encoding") > 1 || has_coded_messages(all))
 		return -EOPNOTSUPP;
 	r = unmask_create(job->redact, coding, sink, job, &decodes, &job->unmask);
+	if (r == 0 && has_messages(all))
+		unmask_by_message(job->unmask);
 	if (r < 0 || !decodes)
 		return r;
 	fields_remove(fields, "content-encoding");

@@ -12,8 +12,10 @@
 
 #include "vmm/base/array.h"
 
-#define PIECE	   (16u << 10)
-#define BLOCK_HEAD 16 /* before what brotli was given: its size; keeps it aligned */
+#define PIECE	      (16u << 10)
+#define MESSAGE_HEAD  5 /* gRPC over HTTP2, Length-Prefixed-Message: flags, length */
+#define MESSAGE_CODED 1
+#define BLOCK_HEAD    16 /* before what brotli was given: its size; keeps it aligned */
 
 struct unmask {
 	const struct redact *redact;
@@ -26,6 +28,10 @@ struct unmask {
 	BrotliDecoderState *brotli;
 	size_t brotli_bytes; /* that it holds */
 	uint64_t in, out;
+	bool by_message;
+	uint8_t head[MESSAGE_HEAD]; /* of the message that is coming */
+	size_t head_used;
+	uint64_t left; /* of that message, behind its head */
 	size_t held_max;
 	uint8_t *masked; /* PIECE + held_max */
 	uint8_t decoded[PIECE];
@@ -134,13 +140,17 @@ void unmask_destroy(struct unmask *u)
 	free(u);
 }
 
-static int pass_on(struct unmask *u, const uint8_t *bytes, size_t len)
+static int release(struct unmask *u)
+{
+	size_t n = redact_stream_end(&u->stream, u->masked);
+
+	return n ? u->sink(u->data, u->masked, n) : 0;
+}
+
+static int mask(struct unmask *u, const uint8_t *bytes, size_t len)
 {
 	int r = 0;
 
-	u->out += len;
-	if (u->out > PIECE && u->out / UNMASK_RATIO_MAX > u->in)
-		return -E2BIG;
 	while (r >= 0 && len) {
 		size_t piece = MIN(len, (size_t)PIECE);
 		size_t n = redact_stream_take(&u->stream, bytes, piece, u->masked);
@@ -150,6 +160,56 @@ static int pass_on(struct unmask *u, const uint8_t *bytes, size_t len)
 		len -= piece;
 	}
 	return r;
+}
+
+/* A message's head, as far as it has come. */
+static int take_message_head(struct unmask *u, const uint8_t *byte)
+{
+	u->head[u->head_used++] = *byte;
+	if (u->head_used < MESSAGE_HEAD)
+		return mask(u, byte, 1);
+	if (u->head[0] & MESSAGE_CODED)
+		return -EOPNOTSUPP;
+	for (size_t i = 1; i < MESSAGE_HEAD; i++)
+		u->left = u->left << 8 | u->head[i];
+	return mask(u, byte, 1);
+}
+
+static int mask_messages(struct unmask *u, const uint8_t *bytes, size_t len)
+{
+	int r = 0;
+
+	while (r == 0 && len) {
+		size_t piece = 1;
+
+		if (u->head_used < MESSAGE_HEAD) {
+			r = take_message_head(u, bytes);
+		} else {
+			piece = (size_t)MIN(u->left, (uint64_t)len);
+			r = mask(u, bytes, piece);
+			u->left -= piece;
+		}
+		bytes += piece;
+		len -= piece;
+		if (r == 0 && u->head_used == MESSAGE_HEAD && !u->left) {
+			u->head_used = 0;
+			r = release(u);
+		}
+	}
+	return r;
+}
+
+void unmask_by_message(struct unmask *u)
+{
+	u->by_message = true;
+}
+
+static int pass_on(struct unmask *u, const uint8_t *bytes, size_t len)
+{
+	u->out += len;
+	if (u->out > PIECE && u->out / UNMASK_RATIO_MAX > u->in)
+		return -E2BIG;
+	return u->by_message ? mask_messages(u, bytes, len) : mask(u, bytes, len);
 }
 
 static int take_zlib(struct unmask *u, const uint8_t *bytes, size_t len)
@@ -228,12 +288,9 @@ int unmask_take(struct unmask *u, const uint8_t *bytes, size_t len)
 
 int unmask_end(struct unmask *u)
 {
-	size_t n;
-
 	if ((u->has_zlib || u->zstd || u->brotli) && u->in && !u->over)
 		return -EPROTO;
-	n = redact_stream_end(&u->stream, u->masked);
-	return n ? u->sink(u->data, u->masked, n) : 0;
+	return release(u);
 }
 
 /* In place: what is masked is as long as it was. */

@@ -32,6 +32,11 @@ void unmask_destroy(struct unmask *unmask); /* NULL is allowed */
 /* -EPROTO: not what its coding says; -E2BIG: a bomb; or the sink's. */
 int unmask_take(struct unmask *unmask, const uint8_t *bytes, size_t len);
 int unmask_end(struct unmask *unmask);
+/*
+ * The body is messages with a head of five bytes each, as gRPC's: from now on each is looked through by itself, for what is whole is
+ * passed on whole; nobody says when the next one comes. One that is coded by itself is -EOPNOTSUPP.
+ */
+void unmask_by_message(struct unmask *unmask);
 
 /* Names and values are masked in place of *fields, whose text is in *ret_text from then on (freed by the caller). -ENOMEM. */
 int unmask_fields(const struct redact *redact, struct record_fields *fields, char **ret_text);

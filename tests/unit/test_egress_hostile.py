@@ -27,7 +27,7 @@ POLICY = {
 }
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 asked = []  # whole requests, as they came
-waiting = threading.Event()
+waiting, spoken = threading.Event(), threading.Event()
 
 
 def frame(payload, opcode=1, last=True, reserved=0):
@@ -77,6 +77,20 @@ def answer(stream):
         body = gzip.compress(secret * 3)
         body = b"\x01" + struct.pack(">I", len(body)) + body
         stream.sendall(OK + b"Content-Type: application/grpc\r\nGrpc-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    elif path == "/bare-grpc":
+        body = gzip.compress(secret * 3)
+        body = b"\x01" + struct.pack(">I", len(body)) + body
+        stream.sendall(OK + b"Content-Type: application/grpc\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    elif path == "/talk":
+        stream.sendall(OK + b"Content-Type: application/grpc+proto\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for text in (b"yes", b"", b"it is " + secret, b"bye " + secret[:5]):
+            message = b"\0" + struct.pack(">I", len(text)) + text
+            for piece in (message[:3], message[3:-2], message[-2:]):
+                if piece:
+                    stream.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
+            spoken.wait(60)
+            spoken.clear()
+        stream.sendall(b"0\r\n\r\n")
     elif path == "/trailers":
         stream.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-" + secret + b": " + secret + b"\r\n\r\n")
     elif path == "/later":
@@ -160,8 +174,30 @@ def codings_that_hide(rig):
         assert status != 200 or b"ok" not in body, (path, status)
         assert b"\x1f\x8b" not in body, (path, body)
     assert b"grpc-accept-encoding" not in asked[-1], asked[-1]
+    stream = tls(rig)
+    request(stream, "GET", "/bare-grpc", "api.test")
+    assert b"\x1f\x8b" not in everything(stream), "nor where nothing says so but the message itself"
     status, _, body = ask(rig, "/grpc", host="open.test", headers=["Grpc-Accept-Encoding: gzip"])
     assert status == 200 and b"\x1f\x8b" in body and b"grpc-accept-encoding" in asked[-1], "where no secret is, nothing is looked for"
+
+
+def messages(rig):
+    """E14: a message that is whole waits for no next one, whatever it ends with."""
+    stream = tls(rig)
+    request(stream, "GET", "/talk", "api.test")
+    assert b" 200 " in read_head(stream)
+    stream.settimeout(5)
+    for want in (b"yes", b"", b"it is " + b"*" * len(SECRET), b"bye " + SECRET[:5].encode()):
+        want, got = b"\0" + struct.pack(">I", len(want)) + want, b""
+        while len(got) < len(want):
+            line = b""
+            while not line.endswith(b"\r\n"):
+                line += read_exactly(stream, 1)
+            got += read_exactly(stream, int(line, 16))
+            read_exactly(stream, 2)
+        assert got == want, (got, want)
+        spoken.set()
+    stream.close()
 
 
 def upgrade(rig, path):
@@ -267,7 +303,7 @@ def main():
     in_namespace()
     with Rig(sys.argv[1], [(POLICY_LAYER_COMMAND, POLICY)], {"token": ("api", SECRET)}) as rig:
         serve(rig, ["api.test", "open.test"])
-        run(rig, echoes_in_heads, codings_that_hide, websocket, credentials_in_trailers, interim_floods, a_rogue_proxy, a_fresh_secret)
+        run(rig, echoes_in_heads, codings_that_hide, messages, websocket, credentials_in_trailers, interim_floods, a_rogue_proxy, a_fresh_secret)
 
 
 main()
