@@ -421,6 +421,18 @@ static int prepare_body(struct job *job, uint16_t status, const struct record_fi
 
 #define INTERIMS_MAX 64 /* E11: more is no answer */
 
+/* Of what was asked, there is an answer like this. 200 and the like is none to a WebSocket: the proxy would take it for one. */
+static bool is_answer(struct job *job, uint16_t status)
+{
+	bool websocket = job->m->request.websocket;
+
+	if (status == 101)
+		return websocket;
+	if (status < 200)
+		return ++job->interims <= INTERIMS_MAX;
+	return !websocket || status >= 300;
+}
+
 static void on_response(
 	void *owner, uint16_t status, const struct record_fields *fields, uint64_t length)
 {
@@ -429,8 +441,7 @@ static void on_response(
 	char *text = NULL;
 	int r = m ? 0 : -ENOMEM;
 
-	if ((status == 101 && !job->m->request.websocket) ||
-		(status < 200 && ++job->interims > INTERIMS_MAX)) {
+	if (!is_answer(job, status)) {
 		free(m);
 		fail(job, RECORD_UPSTREAM);
 		return;
@@ -444,7 +455,7 @@ static void on_response(
 			    : -EPROTO;
 	}
 	/* A WebSocket that was refused is an answer as any other; one that was granted is a tunnel. */
-	if (r == 0 && job->m->request.websocket && status >= 200 && m->status < 300)
+	if (r == 0 && status == 101)
 		m->content_length = RECORD_LENGTH_UNKNOWN;
 	if (r == 0 && job->redact)
 		r = unmask_fields(job->redact, &m->fields, &text);

@@ -230,6 +230,8 @@ def websocket(rig):
     want = after + frame(b"", opcode=0) + frame(b"x" * 300 + b"*" * size + b"y" * 300) + frame(b"*" * size, opcode=8)
     assert read_exactly(stream, len(want)) == want
     stream.close()
+    stream = upgrade(rig, "/")
+    assert b" 502 " in read_head(stream), "a plain answer opens no WebSocket"
     stream = upgrade(rig, "/packed")
     read_head(stream)
     assert everything(stream) == b"", "compressed, and nobody asked for it"
