@@ -410,6 +410,16 @@ static void pump_up(struct exchange *x)
 
 void exchange_data(struct exchange *x, const uint8_t *bytes, size_t len)
 {
+	size_t room = x->stream && !x->dropping && !x->up.len ? channel_room(x->stream) : 0;
+
+	/* What its injector takes at once goes there at once. */
+	room = MIN(room, len);
+	if (room && count(x, room, 0)) {
+		channel_send(x->stream, bytes, room);
+		x->to->consumed(x->data, room);
+		bytes += room;
+		len -= room;
+	}
 	if (!x->stream || x->dropping || flow_put(&x->up, bytes, len) < 0) {
 		x->to->consumed(x->data, len);
 		return;
@@ -573,12 +583,19 @@ static void on_denied(struct channel_stream *stream, const struct record_denied 
 static void on_data(struct channel_stream *stream, const uint8_t *bytes, size_t len)
 {
 	struct exchange *x = of(stream);
+	size_t room;
 
 	if (!count(x, 0, len)) {
 		x->to->flush(x->data);
 		return;
 	}
-	if (flow_put(&x->down, bytes, len) < 0) {
+	/* What its transport takes at once goes there at once. */
+	room = x->aborted || x->down.len ? 0 : MIN(x->to->room(x->data), len);
+	if (room) {
+		x->to->send(x->data, bytes, room);
+		channel_consumed(stream, room);
+	}
+	if (flow_put(&x->down, bytes + room, len - room) < 0) {
 		x->aborted = x->dropping = true;
 		end_stream(x, RECORD_INTERNAL);
 		x->to->abort(x->data);

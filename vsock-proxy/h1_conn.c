@@ -11,6 +11,8 @@
 #include "vsock-proxy/fields.h"
 #include "vsock-proxy/h1_write.h"
 
+#define FIRST_SIZE 4096 /* of a buffer; most heads are shorter */
+
 /* What we are reading. */
 enum in_state {
 	IN_HEAD, /* waits for one, or is in the middle of it */
@@ -44,10 +46,10 @@ struct h1_conn {
 	struct h1_body body;
 	size_t unconsumed;
 	struct h1_scan scan;
-	size_t head_used;
-	char *head; /* H1_HEAD_MAX, while one is coming in */
-	uint8_t *buffer; /* H1_CONN_OUT_BYTES, while something waits */
-	size_t out_first, out_used;
+	size_t head_used, head_size;
+	char *head; /* while one is coming in; grows up to H1_HEAD_MAX */
+	uint8_t *buffer; /* while something waits; grows up to H1_CONN_OUT_BYTES */
+	size_t out_first, out_used, out_size;
 	union {
 		struct h1_request request;
 		struct h1_response response;
@@ -169,6 +171,33 @@ static enum h1_error take_response(struct h1_conn *c, size_t len)
 	return H1_OK;
 }
 
+/* What a buffer of size bytes grows to, so that it holds need of at most max. */
+static size_t grown(size_t size, size_t need, size_t max)
+{
+	size = size ? size : FIRST_SIZE;
+	while (size < need && size < max)
+		size *= 2;
+	return MIN(size, max);
+}
+
+static bool grow_head(struct h1_conn *c, size_t need)
+{
+	size_t size = grown(c->head_size, need, H1_HEAD_MAX);
+	char *head = size == c->head_size ? c->head : realloc(c->head, size);
+
+	if (!head)
+		return false;
+	c->head = head;
+	c->head_size = size;
+	return true;
+}
+
+static void free_head(struct h1_conn *c)
+{
+	free(TAKE_PTR(c->head));
+	c->head_size = 0;
+}
+
 /* Bytes of a head; how many of them were its. */
 static enum h1_error take_head(
 	struct h1_conn *c, const uint8_t *bytes, size_t len, size_t *ret_used)
@@ -176,9 +205,11 @@ static enum h1_error take_head(
 	size_t before = c->head_used, end = 0;
 	enum h1_error error;
 
-	if (!c->head && !(c->head = malloc(H1_HEAD_MAX)))
-		return H1_TOO_LARGE;
 	len = MIN(len, H1_HEAD_MAX - before);
+	/* A body that came along is none of its. */
+	len = MIN(len, (size_t)FIRST_SIZE);
+	if (!grow_head(c, before + len))
+		return H1_TOO_LARGE;
 	memcpy(c->head + before, bytes, len);
 	c->head_used += len;
 	error = h1_scan(&c->scan, c->head, c->head_used, &end);
@@ -189,8 +220,7 @@ static enum h1_error take_head(
 		return error;
 	c->head_used = 0;
 	error = c->role == H1_SERVER ? take_request(c, end) : take_response(c, end);
-	free(c->head);
-	c->head = NULL;
+	free_head(c);
 	return error;
 }
 
@@ -291,25 +321,39 @@ void h1_conn_consumed(struct h1_conn *c, size_t len)
 
 /* -- output -- */
 
-static size_t space(const struct h1_conn *c)
-{
-	return H1_CONN_OUT_BYTES - c->out_used;
-}
-
-/* A writer over all that is free; its failed is set where there is no memory. */
-static struct bytes_writer begin(struct h1_conn *c)
+/* A writer with room for need bytes, as far as all that may wait allows; its failed is set where there is no memory. */
+static struct bytes_writer begin(struct h1_conn *c, size_t need)
 {
 	struct bytes_writer w = {};
+	uint8_t *buffer = c->buffer;
+	size_t size;
 
-	if (!c->buffer)
-		c->buffer = malloc(H1_CONN_OUT_BYTES);
-	if (c->buffer && c->out_first) {
+	need += c->out_used;
+	if (c->out_first && c->out_first + need > c->out_size) {
 		memmove(c->buffer, c->buffer + c->out_first, c->out_used);
 		c->out_first = 0;
 	}
-	w = bytes_writer(c->buffer + c->out_used, c->buffer ? space(c) : 0);
-	w.failed = !c->buffer;
-	return w;
+	size = grown(c->out_size, need, H1_CONN_OUT_BYTES);
+	if (size != c->out_size)
+		buffer = realloc(c->buffer, size);
+	if (!buffer) {
+		w.failed = true;
+		return w;
+	}
+	c->buffer = buffer;
+	c->out_size = size;
+	return bytes_writer(
+		c->buffer + c->out_first + c->out_used, size - c->out_first - c->out_used);
+}
+
+/* Bytes that a head or a trailer section of these takes at most, and some. */
+static size_t size_of_head(const struct record_fields *fields)
+{
+	size_t size = 128;
+
+	for (uint16_t i = 0; fields && i < fields->count; i++)
+		size += strlen(fields->list[i].name) + strlen(fields->list[i].value) + 4;
+	return size;
 }
 
 static int commit(struct h1_conn *c, const struct bytes_writer *w)
@@ -330,9 +374,8 @@ size_t h1_conn_pull(struct h1_conn *c, uint8_t *out, size_t size)
 	c->out_first += len;
 	c->out_used -= len;
 	if (!c->out_used) {
-		free(c->buffer);
-		c->buffer = NULL;
-		c->out_first = 0;
+		free(TAKE_PTR(c->buffer));
+		c->out_first = c->out_size = 0;
 	}
 	if (c->out == OUT_BODY)
 		c->ops->drained(c->owner);
@@ -397,11 +440,11 @@ int h1_conn_request(struct h1_conn *c, const char *method, const char *target,
 
 	if (c->role != H1_CLIENT || !h1_conn_is_idle(c))
 		return -EPIPE;
-	w = begin(c);
 	if ((!end || expects_body(method)) && !add_framing(c, &all, end ? 0 : length, !end, text))
 		return -E2BIG;
 	if (!c->persistent && !fields_add(&all, "connection", "close"))
 		return -E2BIG;
+	w = begin(c, size_of_head(&all) + strlen(method) + strlen(target));
 	h1_write_request(&w, method, target, &all);
 	if (strlen(method) > RECORD_METHOD_MAX)
 		w.failed = true;
@@ -422,22 +465,24 @@ static bool may_have_body(const struct h1_conn *c, uint16_t status)
 
 static int respond_interim(struct h1_conn *c, uint16_t status, const struct record_fields *fields)
 {
-	struct bytes_writer w = begin(c);
+	struct bytes_writer w;
 
 	/* HTTP/1.0 knows none (RFC 9110, section 15.2). */
 	if (c->peer_is_old)
 		return 0;
+	w = begin(c, size_of_head(fields));
 	h1_write_response(&w, status, fields);
 	return commit(c, &w);
 }
 
 static int begin_tunnel(struct h1_conn *c, uint16_t status, struct record_fields *fields)
 {
-	struct bytes_writer w = begin(c);
+	struct bytes_writer w;
 	int r;
 
 	if (status == 101 && !fields_add(fields, "connection", "upgrade"))
 		return -E2BIG;
+	w = begin(c, size_of_head(fields));
 	h1_write_response(&w, status, fields);
 	r = commit(c, &w);
 	if (r < 0)
@@ -477,7 +522,7 @@ int h1_conn_respond(struct h1_conn *c, uint16_t status, const struct record_fiel
 	if ((!c->persistent || c->framing == FRAME_CLOSE) &&
 		!fields_add(&all, "connection", "close"))
 		return -E2BIG;
-	w = begin(c);
+	w = begin(c, size_of_head(&all));
 	h1_write_response(&w, status, &all);
 	r = commit(c, &w);
 	if (r < 0)
@@ -507,7 +552,7 @@ void h1_conn_send(struct h1_conn *c, const void *data, size_t len)
 		c->failed = true;
 		return;
 	}
-	w = begin(c);
+	w = begin(c, len + H1_CHUNK_HEAD_MAX + 2);
 	if (c->framing == FRAME_CHUNKED)
 		h1_write_chunk_head(&w, len);
 	bytes_put(&w, data, len);
@@ -531,7 +576,7 @@ int h1_conn_end(struct h1_conn *c, const struct record_fields *trailers)
 		return -EINVAL;
 	}
 	if (c->framing == FRAME_CHUNKED) {
-		w = begin(c);
+		w = begin(c, size_of_head(trailers));
 		h1_write_last_chunk(&w, trailers);
 		r = commit(c, &w);
 		if (r < 0)

@@ -30,6 +30,8 @@ struct h2_stream {
 
 struct h2 {
 	nghttp2_session *session;
+	const uint8_t *piece; /* what is left of the frame that nghttp2 gave last */
+	size_t piece_len;
 	const struct h2_ops *ops;
 	void *owner;
 	enum h2_role role;
@@ -235,6 +237,8 @@ static ssize_t give_data(nghttp2_session *session, int32_t id, uint8_t *out, siz
 		memcpy(out, s->out + s->out_first, len);
 	s->out_first = (s->out_first + len) % H2_OUT_BYTES;
 	s->out_used -= len;
+	if (!s->out_used)
+		s->out_first = 0; /* the same memory again, and not all of the ring */
 	if (s->ended && !s->out_used) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		if (s->trailer_count)
@@ -378,26 +382,32 @@ ssize_t h2_pull(struct h2 *h2, uint8_t *out, size_t size)
 {
 	size_t used = 0;
 
-	/* nghttp2 gives a frame at a time, in memory of its own, and gives it once. */
-	while (size - used >= H2_PULL_MIN) {
-		const uint8_t *bytes;
-		ssize_t n = nghttp2_session_mem_send(h2->session, &bytes);
+	/* nghttp2 gives a frame at a time, in memory of its own, which stays until it gives the next. */
+	while (used < size) {
+		size_t len;
 
-		if (n < 0)
-			return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
-		if (n == 0)
-			break;
-		if ((size_t)n > size - used)
-			return -EPROTO;
-		memcpy(out + used, bytes, (size_t)n);
-		used += (size_t)n;
+		if (!h2->piece_len) {
+			ssize_t n = nghttp2_session_mem_send(h2->session, &h2->piece);
+
+			if (n < 0)
+				return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
+			if (n == 0)
+				break;
+			h2->piece_len = (size_t)n;
+		}
+		len = MIN(h2->piece_len, size - used);
+		memcpy(out + used, h2->piece, len);
+		h2->piece += len;
+		h2->piece_len -= len;
+		used += len;
 	}
 	return (ssize_t)used;
 }
 
 bool h2_is_over(const struct h2 *h2)
 {
-	return !nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session);
+	return !h2->piece_len && !nghttp2_session_want_read(h2->session) &&
+	       !nghttp2_session_want_write(h2->session);
 }
 
 void h2_shut(struct h2 *h2)

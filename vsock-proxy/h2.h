@@ -35,8 +35,6 @@
 #define H2_SETTINGS_MAX	     64 /* entries of one SETTINGS frame */
 #define H2_ACKS_MAX	     128 /* answers to PING and SETTINGS that wait */
 #define H2_CONTINUATIONS_MAX 8
-#define H2_PULL_MIN                                                                                \
-	(RECORD_DATA_MAX + RECORD_PAYLOAD_MAX) /* room that h2_pull() needs: its longest frame */
 
 struct h2;
 struct h2_stream;
@@ -69,7 +67,7 @@ void h2_destroy(struct h2 *h2);
 
 /* All of len is taken. -EPROTO: the peer broke the protocol or a cap; what h2_pull() still gives tells it so, then close. */
 int h2_receive(struct h2 *h2, const uint8_t *bytes, size_t len, struct err *err);
-/* Up to size bytes (at least H2_PULL_MIN) to be written; 0: nothing now. -EPROTO, -ENOMEM. */
+/* Up to size bytes to be written; 0: nothing now. -EPROTO, -ENOMEM. */
 ssize_t h2_pull(struct h2 *h2, uint8_t *out, size_t size);
 /* Neither reads nor writes any more: GOAWAY was said or came, and no stream is left. */
 bool h2_is_over(const struct h2 *h2);

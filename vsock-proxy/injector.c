@@ -59,16 +59,22 @@ void held_policy_put(struct held_policy *held)
 
 /* Judging. */
 
-bool injector_judges(struct injector *injector, const struct policy_decision *decision,
+bool injector_judges_again(const struct policy_decision *decision,
 	const struct policy_host *address, enum policy_reason *ret_reason)
 {
 	struct policy_decision judged;
 
 	policy_decide_address(decision, address, &judged);
-	if (judged.verdict == POLICY_DENY) {
+	if (judged.verdict == POLICY_DENY)
 		*ret_reason = judged.reason;
+	return judged.verdict != POLICY_DENY;
+}
+
+bool injector_judges(struct injector *injector, const struct policy_decision *decision,
+	const struct policy_host *address, enum policy_reason *ret_reason)
+{
+	if (!injector_judges_again(decision, address, ret_reason))
 		return false;
-	}
 	if (local_address_is(injector->config.local, address)) {
 		*ret_reason = POLICY_REASON_FORBIDDEN;
 		return false;

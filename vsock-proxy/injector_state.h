@@ -54,6 +54,9 @@ void held_policy_put(struct held_policy *held);
 /* Whether an address that a decided host resolved to may be dialled: by the decision, and by the kernel's word (E6). */
 bool injector_judges(struct injector *injector, const struct policy_decision *decision,
 	const struct policy_host *address, enum policy_reason *ret_reason);
+/* The same where a connection to it is there already: by the decision. */
+bool injector_judges_again(const struct policy_decision *decision,
+	const struct policy_host *address, enum policy_reason *ret_reason);
 /* Denied to the proxy, and written down here as well. */
 void injector_deny(struct injector *injector, struct channel_stream *stream,
 	const struct held_policy *held, const struct policy_request *request,

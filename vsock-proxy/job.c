@@ -201,6 +201,13 @@ static bool judge(void *data, const struct policy_host *address)
 	return injector_judges(job->injector, &job->decision, address, &job->refused);
 }
 
+static bool judge_again(void *data, const struct policy_host *address)
+{
+	struct job *job = data;
+
+	return injector_judges_again(&job->decision, address, &job->refused);
+}
+
 static int open_call(struct job *job, bool fresh)
 {
 	const struct policy_request *q = &job->m->request;
@@ -354,7 +361,15 @@ static const struct channel_ops job_channel_ops = {
 static int sink(void *data, const uint8_t *bytes, size_t len)
 {
 	struct job *job = data;
+	size_t room = job->answer || job->down.len ? 0 : channel_room(job->stream);
 
+	/* What the channel takes at once goes there at once. */
+	room = MIN(room, len);
+	if (room) {
+		channel_send(job->stream, bytes, room);
+		bytes += room;
+		len -= room;
+	}
 	return job->down.len + len > DOWN_MAX ? -E2BIG : flow_put(&job->down, bytes, len);
 }
 
@@ -569,6 +584,7 @@ static void on_failed(void *owner, enum record_reason reason, bool again)
 
 static const struct upstream_ops job_upstream_ops = {
 	.judge = judge,
+	.judge_again = judge_again,
 	.ready = on_ready,
 	.response = on_response,
 	.data = on_data,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -12,6 +13,8 @@
 #include "vmm/base/log.h"
 #include "vmm/base/parse.h"
 #include "vmm/jail/seccomp_table.h"
+
+#define HEAP_KEPT (1 << 20)
 
 static const struct process_option *find(
 	const struct process_option *options, size_t count, const char *word)
@@ -73,6 +76,9 @@ int process_begin(struct process *p, struct err *err)
 
 	if (r < 0)
 		return err_set(err, r, "loop: %s", strerror(-r));
+	/* Buffers come and go with each request: not to the kernel and back each time. */
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
+	mallopt(M_MMAP_THRESHOLD, HEAP_KEPT);
 	tzset(); /* OpenSSL asks for local time; /etc is out of reach later */
 	/* As pid 1 of a namespace an unblocked signal would be dropped: they are read from an fd. */
 	sigemptyset(&set);

@@ -41,6 +41,7 @@ struct session {
 	int fd;
 	struct loop_source *source;
 	uint32_t events; /* what the loop was told to look for */
+	uint32_t told; /* what it told, this time */
 	enum stage stage;
 	uint64_t deadline_ms, moved_ms;
 	uint64_t requests; /* that had come at the last tick */
@@ -48,6 +49,7 @@ struct session {
 	bool hung; /* the guest has closed both ways; what it had said is still read */
 	bool by_connect; /* its answers are HTTP/1's, not the agent's */
 	bool want_read, want_write; /* TLS's */
+	bool readable; /* the fd, as far as is known: while it is looked for, the loop tells */
 	struct egress_request wanted;
 	bool has_host;
 	struct policy_host host;
@@ -105,7 +107,7 @@ static void look_for(struct session *s, uint32_t events)
 {
 	if (s->hung)
 		events |= EPOLLET; /* HUP cannot be left out, but told once */
-	if (events != s->events)
+	if (loop_must_look_anew(s->events, events, s->told, s->readable))
 		loop_modify(s->source, s->events = events);
 }
 
@@ -228,12 +230,13 @@ static void begin_http(struct session *s)
 	bool http2 = s->tls && tls_session_protocol(s->tls) == TLS_PROTOCOL_HTTP2;
 
 	s->in = s->in ? s->in : malloc(SESSION_BUFFER);
-	if (!s->in || !make_out(s, http2 ? H2_PULL_MIN : SESSION_BUFFER) ||
+	if (!s->in || !make_out(s, SESSION_BUFFER) ||
 		guest_http_create(&place, http2, &http_ops, s, &s->http) < 0) {
 		session_abort(s);
 		return;
 	}
 	free(TAKE_PTR(s->hello));
+	s->readable = true; /* it may have come with the handshake's last words */
 	s->stage = STAGE_HTTP;
 	set_deadline(s, s->proxy->idle_ms);
 }
@@ -608,14 +611,17 @@ static bool read_in(struct session *s)
 {
 	ssize_t n;
 
-	if (s->in_len || s->input_ended || !guest_http_wants_input(s->http))
+	if (!s->readable || s->in_len || s->input_ended || !guest_http_wants_input(s->http))
 		return false;
 	if (s->tls) {
 		n = tls_session_read(s->tls, s->in, SESSION_BUFFER);
+		/* Without an edge to be told only once, what is left is told again. */
+		s->readable = n > 0 && (s->hung || tls_session_pending(s->tls));
 		if (n == TLS_WANT_READ || n == TLS_WANT_WRITE)
 			return false;
 	} else {
 		n = recv(s->fd, s->in, SESSION_BUFFER, MSG_DONTWAIT);
+		s->readable = n > 0 && (s->hung || n == (ssize_t)SESSION_BUFFER);
 		if (n < 0 && errno == EAGAIN)
 			return false;
 	}
@@ -836,6 +842,8 @@ static void on_ready(void *data, uint32_t events)
 {
 	struct session *s = data;
 
+	s->told = events;
+	s->readable |= (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
 	if (events & EPOLLHUP) {
 		s->hung = true;
 		/* What it said before may still be on its way; nobody hears an answer. */

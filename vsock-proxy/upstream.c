@@ -34,16 +34,18 @@ struct connection {
 	struct dial *dial;
 	int fd;
 	struct loop_source *source;
-	uint32_t events;
+	uint32_t events; /* that the loop looks for */
+	uint32_t told; /* what it told, this time */
 	struct tls_session *tls;
 	struct h1_conn *h1;
 	struct h2 *h2;
 	struct upstream_call *calls;
 	bool pumping, again, want_write, used, input_ended;
+	bool readable; /* the fd, as far as is known: while it is looked for, the loop tells */
 	enum record_reason reason; /* of its death */
 	uint64_t deadline_ms; /* 0: none */
 	uint8_t *in, *out;
-	size_t in_first, in_len, out_first, out_len, out_size;
+	size_t in_first, in_len, out_first, out_len;
 };
 
 struct upstream_call {
@@ -292,13 +294,13 @@ static void opened(struct connection *c)
 		      : h1_conn_create(H1_CLIENT, &h1_ops, c, &c->h1, NULL);
 
 	c->in = malloc(BUFFER);
-	c->out_size = http2 ? H2_PULL_MIN : BUFFER;
-	c->out = malloc(c->out_size);
+	c->out = malloc(BUFFER);
 	if (r < 0 || !c->in || !c->out) {
 		die(c, RECORD_INTERNAL);
 		return;
 	}
 	c->stage = STAGE_OPEN;
+	c->readable = true; /* it may have come with the handshake's last words */
 	c->deadline_ms = 0;
 	tell_ready(c);
 }
@@ -319,8 +321,11 @@ static void shake_hands(struct connection *c)
 
 static void on_ready(void *data, uint32_t events)
 {
-	(void)events;
-	pump(data);
+	struct connection *c = data;
+
+	c->told = events;
+	c->readable |= (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
+	pump(c);
 }
 
 static bool note_address(struct connection *c)
@@ -460,14 +465,16 @@ static bool read_in(struct connection *c)
 {
 	ssize_t n;
 
-	if (c->in_len || !wants_input(c))
+	if (!c->readable || c->in_len || !wants_input(c))
 		return false;
 	if (c->tls) {
 		n = tls_session_read(c->tls, c->in, BUFFER);
+		c->readable = n > 0 && tls_session_pending(c->tls);
 		if (n == TLS_WANT_READ || n == TLS_WANT_WRITE)
 			return false;
 	} else {
 		n = recv(c->fd, c->in, BUFFER, MSG_DONTWAIT);
+		c->readable = n == (ssize_t)BUFFER;
 		if (n < 0 && errno == EAGAIN)
 			return false;
 	}
@@ -513,8 +520,7 @@ static bool pull(struct connection *c)
 
 	if (c->out_len || c->stage != STAGE_OPEN)
 		return false;
-	n = c->h2 ? h2_pull(c->h2, c->out, c->out_size)
-		  : (ssize_t)h1_conn_pull(c->h1, c->out, c->out_size);
+	n = c->h2 ? h2_pull(c->h2, c->out, BUFFER) : (ssize_t)h1_conn_pull(c->h1, c->out, BUFFER);
 	if (n < 0)
 		die(c, RECORD_UPSTREAM);
 	c->out_first = 0;
@@ -593,7 +599,7 @@ static void pump(struct connection *c)
 	if (moved)
 		wake(c); /* a turn was not enough */
 	events = wanted_events(c);
-	if (events != c->events)
+	if (loop_must_look_anew(c->events, events, c->told, c->readable))
 		loop_modify(c->source, c->events = events);
 }
 
@@ -618,7 +624,7 @@ static struct connection *find_free(struct upstream_pool *pool,
 	for (struct connection *c = pool->connections; c; c = c->next)
 		/* Through a proxy its address says nothing about the target's. */
 		if (is_free(c) && same_target(&c->target, target) &&
-			(pool->setup.via || ops->judge(owner, &c->address)))
+			(pool->setup.via || ops->judge_again(owner, &c->address)))
 			return c;
 	return NULL;
 }
@@ -745,24 +751,29 @@ static int request_h2(struct upstream_call *call, const struct upstream_request 
 int upstream_request(struct upstream_call *call, const struct upstream_request *q)
 {
 	struct connection *c = call->connection;
-	char authority[POLICY_NAME_MAX + 16], *target = malloc(TARGET_MAX);
-	int r = -EPIPE, n;
+	size_t size = strlen(q->path) + (q->query ? strlen(q->query) + 1 : 0) + 1;
+	char authority[POLICY_NAME_MAX + 16], *target, *at;
+	int r = -EPIPE;
 
+	if (size > TARGET_MAX)
+		return -E2BIG;
+	target = malloc(size);
 	if (!target)
 		return -ENOMEM;
-	n = snprintf(target, TARGET_MAX, "%s%s%s", q->path, q->query ? "?" : "",
-		q->query ? q->query : "");
+	at = stpcpy(target, q->path);
+	if (q->query) {
+		*at++ = '?';
+		strcpy(at, q->query);
+	}
 	if (c)
 		put_authority(&c->target, authority);
-	if (n < 0 || n >= (int)TARGET_MAX)
-		r = -E2BIG;
-	else if (c && c->h2 && q->websocket)
+	if (c && c->h2 && q->websocket)
 		r = -EINVAL;
 	else if (c && c->h2)
 		r = request_h2(call, q, target, authority);
 	else if (c)
 		r = request_h1(call, q, target, authority);
-	explicit_bzero(target, TARGET_MAX);
+	explicit_bzero(target, size);
 	free(target);
 	if (r < 0)
 		return r;

@@ -56,6 +56,8 @@ struct upstream_request {
 
 struct upstream_ops {
 	dial_judge_fn *judge; /* data: the call's owner */
+	/* Of a connection that is there, which leads where it led when it was dialled: only the rule is asked anew. */
+	dial_judge_fn *judge_again;
 	void (*ready)(void *owner);
 	/* Interim answers, then the final one. */
 	void (*response)(

@@ -9,6 +9,7 @@
  * callback is allowed, its own included.
  * Limits: LOOP_EVENTS_MAX events are taken at a time, so that one busy source does not starve the rest.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -28,6 +29,17 @@ void loop_destroy(struct loop *loop); /* frees the sources that are left */
 int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data,
 	struct loop_source **ret);
 int loop_modify(struct loop_source *source, uint32_t events);
+/*
+ * Whether that is needed to go from events to wanted. What is looked for in vain costs nothing until it is told: told is what was told
+ * last, readable says that there is more to be read than was.
+ */
+static inline bool loop_must_look_anew(
+	uint32_t events, uint32_t wanted, uint32_t told, bool readable)
+{
+	uint32_t pressing = (told & ~(uint32_t)EPOLLIN) | (readable ? EPOLLIN : 0) | EPOLLET;
+
+	return (wanted & ~events) || ((wanted ^ events) & pressing);
+}
 /*
  * Calls it (an fd's) once, with events 0, when all events of this round are dispatched; outside of a round in the next one. What
  * many callbacks of a round lead to is so done once, and without asking the kernel for it. Never from inside this call.
