@@ -98,7 +98,6 @@ cache_store_log none
 pid_filename {folder}/squid.pid
 coredump_dir {folder}
 shutdown_lifetime 0 seconds
-cache_effective_user root
 pinger_enable off
 max_filedescriptors 8192
 visible_hostname squid.test
@@ -182,7 +181,7 @@ class Bench(Rig):
             print(f"bench proxy: {name} is up", file=sys.stderr)
 
     def child(self, *command, **more):
-        child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL"] + pinned(PROXY_CPU, *command), stdout=subprocess.DEVNULL, **more)
+        child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL"] + pinned(PROXY_CPU, *command), stdout=subprocess.DEVNULL, **{"stderr": subprocess.DEVNULL} | more)
         self.children.append(child)
         return child
 
@@ -206,7 +205,8 @@ class Bench(Rig):
         (self.folder / "squid.conf").write_text(SQUID_CONF.format(**self.values))
         subprocess.run(["/usr/lib/squid/security_file_certgen", "-c", "-s", str(self.folder / "squid-certs"), "-M", "4MB"], check=True,
                        stdout=subprocess.DEVNULL)
-        child = self.child("squid", "-N", "-f", str(self.folder / "squid.conf"))
+        # It refuses to be root, which is what we are here.
+        child = self.child("unshare", "--user", "--map-user=1000", "--map-group=1000", "squid", "-N", "-f", str(self.folder / "squid.conf"))
         listens(HOST, 3128, child, self.folder / "squid.log")
         self.contenders["squid"] = Contender("squid", [child.pid], ["--way", "connect", "--to", f"{HOST}:3128"], self.ca)
 
