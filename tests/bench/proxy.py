@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Usage: proxy.py BUILD OUT [--quick] [--only ROW,...] [--rounds N] [--seconds S] [--with ours,nginx,squid,mitmproxy]
+"""Usage: proxy.py BUILD [--parts memory,rows,latency,bulk] [--only ROWS] [--rounds N] [--seconds S] [--with ours,nginx,squid,mitmproxy]
 
 Requests per second, added latency, bulk and memory of sandbox-proxy with its injectors, beside nginx as a TLS reverse proxy that adds a
 header, squid with ssl-bump and mitmproxy: between network namespaces made here (tests/lib/egress_rig.py), all in front of the
 same origin, asked by the same client (load.c), in turns. One processor is the proxy's, whatever its processes are; the other is the
-client's and the origin's. Results as one JSON object on stdout, and a table in OUT/proxy.md."""
+client's and the origin's. Results as one JSON object on stdout, which proxy_table.py reads."""
 import argparse
 import json
 import os
@@ -39,8 +39,7 @@ ROWS = {}
 for http, words in (("h1", ["--connections", "8"]), ("h2", ["--http2", "--connections", "2", "--streams", "4"])):
     for size, more in (("small", ["--path", "/small", "--body", "200"]), ("1 MiB", ["--path", "/large", "--body", str(MIB)])):
         ROWS[f"{http}, {size}, keep-alive"] = words + more
-        ROWS[f"{http}, {size}, new connections"] = [w for w in words if w != "--http2"][:0] + (
-            ["--http2"] if http == "h2" else []) + ["--connections", "8", "--renew"] + more
+        ROWS[f"{http}, {size}, new connections"] = (["--http2"] if http == "h2" else []) + ["--connections", "8", "--renew"] + more
 
 ORIGIN_CONF = """
 daemon off; worker_processes 1; pid {folder}/origin.pid; error_log {folder}/origin.log error; user root;
@@ -155,9 +154,9 @@ class Contender:
 
 
 class Bench(Rig):
-    def __init__(self, build, out):
+    def __init__(self, build):
         super().__init__(build, [(0, POLICY)], {"token": ("api", SECRET)})
-        self.load, self.out, self.contenders = self.build / "tests/bench/load", pathlib.Path(out), {}
+        self.load, self.contenders = self.build / "tests/bench/load", {}
 
     def prepare(self, wanted):
         www = self.folder / "www"
@@ -238,14 +237,6 @@ class Bench(Rig):
         result["cpu"] = contender.cpu() - before
         result["rate"] = result["requests"] / result["seconds"]
         return result
-
-    def drop_events(self):
-        """The audit log's other end, in place of the supervisor's."""
-        try:
-            while True:
-                self.audit.recv(65536, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            pass
 
 
 def drain_audit(bench):
@@ -333,7 +324,6 @@ def memory(bench, connections):
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("build")
-    words.add_argument("out")
     words.add_argument("--with", dest="wanted", default="ours,nginx,squid,mitmproxy")
     words.add_argument("--parts", default="memory,rows,latency,bulk")
     words.add_argument("--only", help="rows that have this in their name")
@@ -343,10 +333,10 @@ def main():
     wanted = words.wanted.split(",")
     lacking = [package for name, (program, package) in NEEDED.items() if name in wanted + ["nginx"] and not shutil.which(program)]
     if lacking:
-        raise SystemExit(f"bench proxy: missing: apt-get install --no-install-recommends {' '.join(lacking)}")
+        raise SystemExit(f"bench proxy: missing: {' '.join(lacking)} (images/setup-host --bench)")
     in_namespace()
     rows = [row for row in ROWS if not words.only or words.only in row]
-    with Bench(words.build, words.out) as bench:
+    with Bench(words.build) as bench:
         bench.prepare(wanted)
         drain = drain_audit(bench)
         try:
