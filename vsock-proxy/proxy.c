@@ -2,6 +2,7 @@
 #include "vsock-proxy/proxy.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "vsock-proxy/proxy_state.h"
 
 #define TICK_MS	    1000
+#define ENDED_MANY  64 /* sessions, after which the heap is trimmed */
 #define INTAKE_TURN 32 /* streams of one event */
 #define STREAM_WORD 1 /* LINK_EGRESS_STREAM */
 
@@ -416,6 +418,11 @@ static void on_tick(void *data)
 	}
 	say_unsaid(proxy);
 	save_counters(proxy);
+	/* What many connections held goes back to the kernel. */
+	if (proxy->ended_count >= ENDED_MANY || (proxy->ended_count && !proxy->session_count)) {
+		malloc_trim(0);
+		proxy->ended_count = 0;
+	}
 	loop_timer_set(proxy->tick, TICK_MS);
 }
 

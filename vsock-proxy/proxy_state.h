@@ -64,7 +64,7 @@ struct proxy {
 	struct peer *peers;
 	struct stream_user *users;
 	struct session *sessions;
-	unsigned int session_count;
+	unsigned int session_count, ended_count; /* there now; gone since the heap was trimmed */
 	struct loop_source *streams_source, *control_source, *tick;
 	uint32_t event_sequence;
 };

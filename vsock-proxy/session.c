@@ -81,6 +81,7 @@ static void free_session(struct session *s)
 	if (s->next)
 		s->next->link = s->link;
 	s->proxy->session_count--;
+	s->proxy->ended_count++;
 	guest_http_destroy(s->http);
 	tunnel_destroy(s->tunnel);
 	tls_session_destroy(s->tls);
