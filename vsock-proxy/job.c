@@ -558,10 +558,15 @@ static void deny_address(struct job *job)
 	destroy(job);
 }
 
-/* Whether it may be asked again: nobody can have acted on it, and we still have all of it. */
+/* Whether it may be asked again: it changes nothing, whoever has heard it (RFC 9110, section 9.2.1), and we still have all of it. */
 static bool may_retry(const struct job *job)
 {
-	return !job->retried && !job->responded && job->m->content_length == 0 &&
+	static const char *const safe[] = { "GET", "HEAD", "OPTIONS" };
+	bool is_safe = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(safe); i++)
+		is_safe |= !strcmp(job->m->request.method, safe[i]);
+	return is_safe && !job->retried && !job->responded && job->m->content_length == 0 &&
 	       !job->m->request.websocket;
 }
 

@@ -93,6 +93,11 @@ def answer(stream):
         stream.sendall(b"0\r\n\r\n")
     elif path == "/trailers":
         stream.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-" + secret + b": " + secret + b"\r\n\r\n")
+    elif path == "/stays":
+        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        answer(stream)
+    elif path == "/acts":
+        pass  # and says nothing
     elif path == "/later":
         waiting.wait(60)
         stream.sendall(OK + b"X-Echo: " + secret + b"\r\nContent-Length: %d\r\n\r\n" % len(secret) + secret)
@@ -270,6 +275,15 @@ def credentials_in_trailers(rig):
         assert b"mine" not in asked[-1] and b"x-sum: 1" in asked[-1], asked[-1]
 
 
+def nothing_is_asked_twice(rig):
+    """An upstream that hangs up may have acted on what it was asked: only what changes nothing is asked again."""
+    for method, times in (("POST", 1), ("GET", 2)):
+        assert ask(rig, "/stays")[0] == 200
+        asked.clear()
+        status, _, _ = ask(rig, "/acts", method=method, body=b"" if method == "POST" else None)
+        assert status == 502 and sum(b"/acts" in head for head in asked) == times, (method, status, asked)
+
+
 def interim_floods(rig):
     """E11: an upstream that never comes to its answer is left, and costs little."""
     stream = tls(rig)
@@ -305,7 +319,7 @@ def main():
     in_namespace()
     with Rig(sys.argv[1], [(POLICY_LAYER_COMMAND, POLICY)], {"token": ("api", SECRET)}) as rig:
         serve(rig, ["api.test", "open.test"])
-        run(rig, echoes_in_heads, codings_that_hide, messages, websocket, credentials_in_trailers, interim_floods, a_rogue_proxy, a_fresh_secret)
+        run(rig, echoes_in_heads, codings_that_hide, messages, websocket, credentials_in_trailers, nothing_is_asked_twice, interim_floods, a_rogue_proxy, a_fresh_secret)
 
 
 main()
