@@ -629,6 +629,46 @@ static void test_policy_init(void **state)
 	unsetenv("init");
 }
 
+/* E6: a mirror inside a company: what its name leads to when `init` is run is what its rule says, and is said. */
+static void test_policy_init_private(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("mkdir -p ../mirror/home && cd ../mirror && "
+		   "printf 'registry=https://inside.test/\\n@a:registry=https://outside.test/\\n@b:registry=https://self.test/\\n' > home/.npmrc && "
+		   "echo 'passwd: files' > nss && echo 'hosts: files' >> nss && "
+		   "echo '8.8.8.8 outside.test inside.test' > before && "
+		   "printf '8.8.8.8 outside.test\\n10.1.2.3 inside.test\\n127.0.0.1 self.test\\n' > after"),
+		0);
+	setenv("init",
+		"cd ../mirror && unshare -rm --propagation private sh -c 'mount --bind nss /etc/nsswitch.conf && mount --bind $1 /etc/hosts && "
+		"HOME=$PWD/home XDG_CONFIG_HOME=$PWD/home/.config exec $ctl policy init' x",
+		1);
+	setenv("rules",
+		"jq -r '.rules[] | select(.id | startswith(\"npm\")) | \"\\(.host) \\(.private_addresses)\"' ../mirror/home/.config/sandboxctl/policy.json",
+		1);
+	assert_int_equal(sh("eval \"$init before\""), 0);
+	assert_non_null(strstr(t.err, "self.test:443  (its name does not resolve"));
+	assert_int_equal(sh("eval \"$rules\""), 0);
+	assert_string_equal(t.out, "inside.test null\noutside.test null\nself.test null\n");
+	/* The one rule gains it; nothing else is changed, and nothing is taken back. */
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(sh("eval \"$init after\""), 0);
+		assert_non_null(strstr(
+			t.err, i ? " 0 rules added or changed" : " 1 rules added or changed"));
+		assert_non_null(strstr(t.err, "inside.test:443  (at a private address"));
+		assert_non_null(strstr(t.err, "outside.test:443\n"));
+		assert_non_null(strstr(t.err, "self.test:443  (at an address that no rule"));
+		assert_int_equal(sh("eval \"$rules\""), 0);
+		assert_string_equal(t.out, "inside.test true\noutside.test null\nself.test null\n");
+	}
+	assert_int_equal(sh("eval \"$init before\""), 0);
+	assert_int_equal(sh("eval \"$rules\""), 0);
+	assert_string_equal(t.out, "inside.test true\noutside.test null\nself.test null\n");
+	unsetenv("init");
+	unsetenv("rules");
+}
+
 /* H5, H6: what was approved holds until it is approved anew; the file's bytes reach no terminal as they are. */
 static void test_policy_approve(void **state)
 {
@@ -902,6 +942,7 @@ int main(void)
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_policy_check_is_the_decision),
 		cmocka_unit_test(test_policy_init),
+		cmocka_unit_test(test_policy_init_private),
 		cmocka_unit_test(test_policy_approve),
 		cmocka_unit_test(test_policy_explain),
 		cmocka_unit_test(test_start_flags),

@@ -37,6 +37,7 @@ static const struct {
 	{ CLIENT_NPM, "NPM_CONFIG_REGISTRY" },
 	{ CLIENT_PIP, "PIP_INDEX_URL" },
 	{ CLIENT_PIP, "PIP_EXTRA_INDEX_URL" },
+	{ CLIENT_PIP, "PIP_FIND_LINKS" },
 	{ CLIENT_GO, "GOPROXY" },
 };
 

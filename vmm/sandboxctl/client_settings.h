@@ -16,10 +16,19 @@
 enum client { CLIENT_NPM, CLIENT_PIP, CLIENT_CARGO, CLIENT_GO, CLIENT_APT };
 #define CLIENT_COUNT 5
 
+/* Where its name leads from here: registry_address.h. */
+enum client_leads {
+	CLIENT_LEADS_UNKNOWN,
+	CLIENT_LEADS_PUBLIC,
+	CLIENT_LEADS_PRIVATE,
+	CLIENT_LEADS_NOWHERE, /* to addresses alone that are never reachable (E6) */
+};
+
 struct client_registry {
 	enum client client;
 	struct policy_host host;
 	uint16_t port;
+	enum client_leads leads; /* unknown, as read */
 };
 
 /* Each once. What does not fit any more is skipped. */

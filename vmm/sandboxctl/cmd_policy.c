@@ -12,6 +12,7 @@
 #include "vmm/sandboxctl/loaded_policy.h"
 #include "vmm/sandboxctl/policy_approve.h"
 #include "vmm/sandboxctl/policy_file.h"
+#include "vmm/sandboxctl/registry_address.h"
 #include "vmm/sandboxctl/reload.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/supervisor/status.h"
@@ -367,6 +368,22 @@ static int explain(const struct invocation *in)
 
 /* init */
 
+/* How a person learns which registry a client has built in; NULL: it has no such question. */
+static const char *const built_in[CLIENT_COUNT] = {
+	[CLIENT_NPM] = "npm config get registry",
+	[CLIENT_GO] = "go env GOPROXY GOSUMDB",
+};
+
+static void tell_none(enum client client)
+{
+	const char *ask = built_in[client];
+
+	fprintf(stderr,
+		"%-6s its settings name no registry; allow the one that it has built in%s%s%s: sandboxctl policy allow HOST --method GET%s\n",
+		client_name(client), ask ? " (`" : "", ask ? ask : "", ask ? "` says which)" : "",
+		client == CLIENT_NPM ? " --encoded-slash" : "");
+}
+
 static void tell_registries(const struct client_registries *registries)
 {
 	for (enum client client = CLIENT_NPM; client < CLIENT_COUNT; client++) {
@@ -378,13 +395,11 @@ static void tell_registries(const struct client_registries *registries)
 			if (one->client != client)
 				continue;
 			found++;
-			fprintf(stderr, "%-6s %s:%u\n", client_name(client), one->host.text,
-				one->port);
+			fprintf(stderr, "%-6s %s:%u%s\n", client_name(client), one->host.text,
+				one->port, registry_address_words(one));
 		}
 		if (!found)
-			fprintf(stderr,
-				"%-6s its settings name no registry; allow the one that it uses: sandboxctl policy allow HOST\n",
-				client_name(client));
+			tell_none(client);
 	}
 	if (registries->skipped)
 		fprintf(stderr,
@@ -437,12 +452,13 @@ static int init(const struct invocation *in)
 	if (code)
 		return code;
 	client_files_read(&registries);
+	registry_address_find(&registries);
 	r = policy_file_init(
 		path, options_value(&in->options, "preset"), &registries, &added, &err);
 	if (r < 0)
 		return report_general(in, "policy", &err);
 	tell_registries(&registries);
-	fprintf(stderr, "%s: %zu rules added\n", path, added);
+	fprintf(stderr, "%s: %zu rules added or changed\n", path, added);
 	return reload_all(in, &paths, "policy_reload");
 }
 

@@ -193,6 +193,8 @@ static json_t *registry_rule(const struct client_registry *registry, const char 
 
 	if (rule && registry->client == CLIENT_NPM)
 		json_object_set_new(rule, "encoded_slash", json_true());
+	if (rule && registry->leads == CLIENT_LEADS_PRIVATE)
+		json_object_set_new(rule, "private_addresses", json_true());
 	return rule;
 }
 
@@ -208,14 +210,40 @@ static int add_once(json_t *rules, json_t *rule, size_t *added)
 	return json_array_append(rules, rule) < 0 ? -ENOMEM : 0;
 }
 
+/* The rule that an earlier init wrote for it, wherever the registry's name led then; NULL: there is none. */
+static json_t *find_registry_rule(const json_t *rules, const json_t *rule)
+{
+	_cleanup_json_ json_t *wanted = json_copy((json_t *)(size_t)rule);
+
+	json_object_del(wanted, "private_addresses");
+	for (size_t i = 0; i < json_array_size(rules); i++) {
+		json_t *one = json_array_get(rules, i);
+		_cleanup_json_ json_t *bare = json_copy(one);
+
+		json_object_del(bare, "private_addresses");
+		if (same_but_id(bare, wanted))
+			return one;
+	}
+	return NULL;
+}
+
+/* An earlier rule is widened in its place: of two that allow, the first would speak. */
 static int add_registry(json_t *rules, const struct client_registry *registry, size_t *added)
 {
+	bool private = registry->leads == CLIENT_LEADS_PRIVATE;
 	char id[POLICY_ID_MAX + 1] = "";
 	_cleanup_json_ json_t *rule = NULL;
+	json_t *before;
 
 	choose_id(rules, client_name(registry->client), id);
 	rule = registry_rule(registry, id);
-	return add_once(rules, rule, added);
+	before = rule ? find_registry_rule(rules, rule) : NULL;
+	if (!before)
+		return add_once(rules, rule, added);
+	if (!private || json_is_true(json_object_get(before, "private_addresses")))
+		return 0;
+	++*added;
+	return json_object_set_new(before, "private_addresses", json_true()) < 0 ? -ENOMEM : 0;
 }
 
 int policy_file_init(const char *path, const char *preset,

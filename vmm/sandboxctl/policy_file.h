@@ -28,7 +28,8 @@ int policy_file_allow(const char *path, enum policy_layer layer, const struct po
 int policy_file_deny(const char *path, enum policy_layer layer, const char *host, struct err *err);
 /*
  * The user's file with this preset (NULL: the one it names, or else the default) and a rule for each registry that it has
- * none for yet: GET and HEAD of that host and port. *ret_added: how many.
+ * none for yet: GET and HEAD of that host and port, at private addresses too where its name leads to one. *ret_added: how many were
+ * added, or gained that.
  */
 int policy_file_init(const char *path, const char *preset,
 	const struct client_registries *registries, size_t *ret_added, struct err *err);
