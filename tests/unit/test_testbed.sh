@@ -16,6 +16,7 @@ echo package >"$kernel/package"
 cat >"$work/bin/qemu-system-x86_64" <<'STUB'
 #!/bin/bash
 echo $$ >>"$STAND_IN/runs"
+printf '%s\n' "$@" >"$STAND_IN/arguments"
 control=$(printf '%s\n' "$@" | sed -n 's/^local,path=\(.*\),mount_tag=control,.*/\1/p')
 case $(cat "$STAND_IN/mode") in
 abort) ulimit -c 0; kill -ABRT $$ ;;
@@ -55,6 +56,13 @@ expect 124 1 hang true
 grep -q 'LIMIT=2' "$work/log"
 TESTBED_HUNG_S=1 stand_in_limit=30 expect 3 2 hang-once 'exit 3'
 grep -q 'did not move' "$work/log"
+
+# A network is there when it is asked for, and only then.
+expect 0 1 normal true
+grep -qx -e -nodefaults "$work/arguments"
+! grep -q -e '^-nic' -e '^-net' -e '^user,' "$work/arguments" || { echo "a network that nobody asked for"; exit 1; }
+NET=1 expect 0 1 normal true
+grep -qx -e -nic "$work/arguments" || { echo "NET=1: no network"; exit 1; }
 
 # A signal ends the machine as well.
 rm -f "$work/runs"
