@@ -118,7 +118,7 @@ static bool get_point(EVP_PKEY *key, uint8_t out[static POINT_SIZE])
 	       len == POINT_SIZE;
 }
 
-/* As X509_set_pubkey(), which has the key encoded and decoded again. */
+/* For a certificate that is only written down: X509_set_pubkey() has the key encoded and decoded again, for those who ask it for its key. */
 static bool set_public_key(X509 *x509, EVP_PKEY *key)
 {
 	uint8_t *point = OPENSSL_malloc(POINT_SIZE);
@@ -168,7 +168,7 @@ static X509 *make_leaf(const struct ca *ca, const struct policy_host *host, time
 	if (!x509 || X509_set_version(x509, VERSION_3) != 1 || !set_serial(x509) ||
 		!set_times(x509, now, CA_LEAF_HOURS * 3600L) ||
 		X509_set_issuer_name(x509, X509_get_subject_name(ca->certificate)) != 1 ||
-		!set_public_key(x509, ca->leaf_key) || !add_subject(x509, host) ||
+		X509_set_pubkey(x509, ca->leaf_key) != 1 || !add_subject(x509, host) ||
 		!add_extension(x509, ca->certificate, NID_basic_constraints, "critical,CA:FALSE") ||
 		!add_extension(x509, ca->certificate, NID_key_usage, "critical,digitalSignature") ||
 		!add_extension(x509, ca->certificate, NID_ext_key_usage, "serverAuth") ||

@@ -141,12 +141,21 @@ static int set_up(struct own *own, struct err *err)
 	return r < 0 ? r : process_seal(&own->process, &seccomp_injector, err);
 }
 
+static void warm_up(void *data)
+{
+	struct err err = {};
+
+	/* A host without certificates says so once somebody asks for one. */
+	tls_client_warm_up(data, &err);
+}
+
 int main(int argc, char **argv)
 {
 	static struct own own = { .process = { .name = "sandbox-injector",
 					  .isolated_kind = EVENT_INJECTOR_ISOLATED,
 					  .failed_kind = EVENT_INJECTOR_FAILED } };
 	struct process *p = &own.process;
+	struct loop_source *timer = NULL;
 	struct err err = {};
 
 	log_set_process(p->name);
@@ -161,9 +170,12 @@ int main(int argc, char **argv)
 	};
 	if (set_up(&own, &err) < 0)
 		return process_failed(p, &err);
+	if (loop_add_timer(p->loop, warm_up, own.tls, &timer) == 0)
+		loop_timer_set(timer, PROCESS_WARM_UP_MS);
 	while (!p->stopping && !injector_is_over(own.injector))
 		if (loop_run_once(p->loop, -1) < 0)
 			break;
+	loop_remove(timer);
 	injector_destroy(own.injector);
 	tls_client_destroy(own.tls);
 	local_address_finish(&own.local);

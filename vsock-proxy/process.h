@@ -39,6 +39,9 @@ struct process {
 	bool stopping; /* SIGTERM, or the supervisor is gone */
 };
 
+/* When a process that has started does what its first connection would wait for: not while its sandbox starts, for which that is long. */
+#define PROCESS_WARM_UP_MS 1000
+
 /* The loop, signals as an fd, the lifeline. */
 int process_begin(struct process *p, struct err *err);
 /* Leaves the host's root: what it still needs by path was opened before. */

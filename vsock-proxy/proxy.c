@@ -497,6 +497,14 @@ void proxy_destroy(struct proxy *proxy)
 	free(proxy);
 }
 
+void proxy_warm_up(struct proxy *proxy)
+{
+	struct err err = {};
+
+	if (tls_server_warm_up(proxy->tls, time(NULL), &err) < 0)
+		log_error("%s", err.text);
+}
+
 bool proxy_is_over(const struct proxy *proxy)
 {
 	return !proxy->streams_source || (proxy->config.control_fd >= 0 && !proxy->control_source);

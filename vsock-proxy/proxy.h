@@ -41,6 +41,8 @@ struct proxy_config {
 int proxy_create(
 	struct loop *loop, const struct proxy_config *config, struct proxy **ret, struct err *err);
 void proxy_destroy(struct proxy *proxy); /* NULL is allowed */
+/* At a quiet moment, what the first connection would wait for otherwise. */
+void proxy_warm_up(struct proxy *proxy);
 /* The supervisor is gone. */
 bool proxy_is_over(const struct proxy *proxy);
 /* For whoever hands over channels without a control socket (tests): takes fd. */

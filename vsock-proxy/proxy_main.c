@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/base/array.h"
@@ -62,15 +61,9 @@ static int read_ca(int fd, struct ca **ret, struct err *err)
 	return r;
 }
 
-/* OpenSSL reads its configuration, finds its providers and seeds itself on first use: here, not behind the seal. */
-static int warm_up(struct ca *ca, struct err *err)
+static void warm_up(void *data)
 {
-	const struct ca_leaf *leaf;
-	struct policy_host host;
-
-	if (!policy_host_parse("localhost", 9, &host))
-		return err_set(err, -EIO, "policy: no host is one");
-	return ca_leaf(ca, &host, time(NULL), &leaf, err);
+	proxy_warm_up(data);
 }
 
 static int set_up(struct process *p, const struct options *o, struct ca **ret_ca,
@@ -85,8 +78,6 @@ static int set_up(struct process *p, const struct options *o, struct ca **ret_ca
 
 	if (r == 0)
 		r = read_ca(o->ca_fd, ret_ca, err);
-	if (r == 0)
-		r = warm_up(*ret_ca, err);
 	if (r == 0)
 		r = bundle_read(o->policy_fd, &config.policy, err);
 	if (r == 0)
@@ -105,6 +96,7 @@ int main(int argc, char **argv)
 		.isolated_kind = EVENT_PROXY_ISOLATED,
 		.failed_kind = EVENT_PROXY_FAILED };
 	struct proxy *proxy = NULL;
+	struct loop_source *timer = NULL;
 	struct ca *ca = NULL;
 	struct err err = {};
 	struct options o;
@@ -119,9 +111,12 @@ int main(int argc, char **argv)
 	p.plan = (struct jail_plan){ .process = p.name, .lifeline_fd = o.lifeline_fd };
 	if (set_up(&p, &o, &ca, &proxy, &err) < 0)
 		return process_failed(&p, &err);
+	if (loop_add_timer(p.loop, warm_up, proxy, &timer) == 0)
+		loop_timer_set(timer, PROCESS_WARM_UP_MS);
 	while (!p.stopping && !proxy_is_over(proxy))
 		if (loop_run_once(p.loop, -1) < 0)
 			break;
+	loop_remove(timer);
 	proxy_destroy(proxy);
 	ca_destroy(ca);
 	loop_destroy(p.loop);

@@ -2,16 +2,22 @@
 #include "vsock-proxy/tls_client.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "vmm/base/array.h"
+#include "vmm/base/fdio.h"
 
-#define KEY_MAX (POLICY_NAME_MAX + 8)
+#define KEY_MAX	  (POLICY_NAME_MAX + 8)
+#define TRUST_MAX (16u << 20) /* bytes of a file of certificates; a system's has 0.2 MiB */
 
 struct ticket {
 	char key[KEY_MAX]; /* host:port; "" is free */
@@ -20,7 +26,10 @@ struct ticket {
 };
 
 struct tls_client {
-	SSL_CTX *context;
+	SSL_CTX *context; /* NULL: not needed yet */
+	char *trust; /* PEM, until context has it */
+	size_t trust_len;
+	char trust_file[PATH_MAX]; /* where that is from */
 	struct ticket tickets[TLS_CLIENT_TICKETS_MAX];
 	uint64_t uses;
 };
@@ -75,13 +84,95 @@ static int on_ticket(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
-static int load_trust(SSL_CTX *context, const char *trust_file, struct err *err)
+/* OpenSSL's own, and where a distribution keeps it whose OpenSSL does not know. */
+static const char *const system_files[] = { NULL, "/etc/ssl/certs/ca-certificates.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt" };
+
+static int read_trust(struct tls_client *client, const char *file, struct err *err)
 {
-	if (trust_file ? SSL_CTX_load_verify_file(context, trust_file) != 1
-		       : SSL_CTX_set_default_verify_paths(context) != 1)
-		return err_set(err, -ENOENT, "certificates %s: cannot be read",
-			trust_file ? trust_file : "of the system");
-	return 0;
+	int r = fdio_read_file(AT_FDCWD, file, TRUST_MAX, &client->trust, &client->trust_len);
+
+	snprintf(client->trust_file, sizeof(client->trust_file), "%s", file);
+	return r < 0 ? err_set(err, r, "certificates %s: %s", file, strerror(-r)) : 0;
+}
+
+/* None is no error yet: a sandbox that reaches nothing needs none. */
+static void read_system_trust(struct tls_client *client)
+{
+	struct err err = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(system_files); i++)
+		if (read_trust(client, system_files[i] ?: X509_get_default_cert_file(), &err) == 0)
+			return;
+}
+
+/* All of them, or none where one cannot be read. */
+static int take_trust(struct tls_client *client, X509_STORE *store, struct err *err)
+{
+	X509 *certificate;
+	size_t count = 0;
+	BIO *bio;
+	bool ok;
+
+	if (!client->trust) {
+		err_set(err, -ENOENT, "certificates of the system: there is no file of them");
+		err_next_step(err,
+			"install ca-certificates, or name a file in config.json: egress.trust_file");
+		return -ENOENT;
+	}
+	bio = BIO_new_mem_buf(client->trust, (int)client->trust_len);
+	ok = bio != NULL;
+	while (ok && (certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL))) {
+		ok = X509_STORE_add_cert(store, certificate) == 1;
+		X509_free(certificate);
+		count++;
+	}
+	/* That there is no more of them is an error to OpenSSL as well. */
+	ok = ok && count && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	ERR_clear_error();
+	BIO_free(bio);
+	return ok ? 0
+		  : err_set(err, -EINVAL, "certificates %s: not a file of PEM certificates",
+			    client->trust_file);
+}
+
+static int make_context(struct tls_client *client, SSL_CTX **ret, struct err *err)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	int r;
+
+	if (!context)
+		return err_set(err, -ENOMEM, "TLS client: no memory");
+	SSL_CTX_set_app_data(context, client);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
+					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+					  SSL_MODE_RELEASE_BUFFERS);
+	/* A record's head and body in one read; between records it holds no buffer. */
+	SSL_CTX_set_read_ahead(context, 1);
+	SSL_CTX_set_default_read_buffer_len(context, TLS_READ_AHEAD);
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(context, on_ticket);
+	r = SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1
+		    ? take_trust(client, SSL_CTX_get_cert_store(context), err)
+		    : err_set(err, -EIO, "TLS client: OpenSSL takes no settings");
+	if (r < 0)
+		SSL_CTX_free(context);
+	else
+		*ret = context;
+	return r;
+}
+
+int tls_client_warm_up(struct tls_client *client, struct err *err)
+{
+	int r = client->context ? 0 : make_context(client, &client->context, err);
+
+	if (r == 0) {
+		free(client->trust);
+		client->trust = NULL;
+	}
+	return r;
 }
 
 int tls_client_create(const char *trust_file, struct tls_client **ret, struct err *err)
@@ -89,25 +180,15 @@ int tls_client_create(const char *trust_file, struct tls_client **ret, struct er
 	_cleanup_(cleanup_tls_client_) struct tls_client *client = calloc(1, sizeof(*client));
 	int r;
 
-	if (key_index < 0)
+	/* Configuration and providers, which cannot be read later. */
+	if (key_index < 0 && OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1)
 		key_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_key);
-	if (!client || key_index < 0 || !(client->context = SSL_CTX_new(TLS_client_method())))
+	if (!client || key_index < 0)
 		return err_set(err, -ENOMEM, "TLS client: no memory");
-	SSL_CTX_set_app_data(client->context, client);
-	SSL_CTX_set_options(client->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_mode(client->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
-						  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-						  SSL_MODE_RELEASE_BUFFERS);
-	/* A record's head and body in one read; between records it holds no buffer. */
-	SSL_CTX_set_read_ahead(client->context, 1);
-	SSL_CTX_set_default_read_buffer_len(client->context, TLS_READ_AHEAD);
-	SSL_CTX_set_verify(client->context, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_session_cache_mode(
-		client->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(client->context, on_ticket);
-	if (SSL_CTX_set_min_proto_version(client->context, TLS1_2_VERSION) != 1)
-		return err_set(err, -EIO, "TLS client: OpenSSL takes no settings");
-	r = load_trust(client->context, trust_file, err);
+	r = trust_file ? read_trust(client, trust_file, err) : (read_system_trust(client), 0);
+	/* What somebody chose is looked at while he can be told. */
+	if (r == 0 && trust_file)
+		r = tls_client_warm_up(client, err);
 	if (r == 0)
 		*ret = TAKE_PTR(client);
 	return r;
@@ -120,6 +201,7 @@ void tls_client_destroy(struct tls_client *client)
 	for (size_t i = 0; i < ARRAY_SIZE(client->tickets); i++)
 		SSL_SESSION_free(client->tickets[i].session);
 	SSL_CTX_free(client->context);
+	free(client->trust);
 	free(client);
 }
 
@@ -157,9 +239,11 @@ int tls_client_connect(struct tls_client *client, int fd, const struct policy_ho
 {
 	_cleanup_tls_session_ struct tls_session *session = NULL;
 	struct tls_protocols offered;
-	int r = tls_session_create(
-		client->context, fd, host, offers_h2, "the upstream", &session, err);
+	int r = tls_client_warm_up(client, err);
 
+	if (r < 0)
+		return r;
+	r = tls_session_create(client->context, fd, host, offers_h2, "the upstream", &session, err);
 	if (r < 0)
 		return r;
 	offered = tls_session_protocols(session);

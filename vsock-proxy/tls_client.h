@@ -12,9 +12,14 @@
 
 struct tls_client;
 
-/* trust_file: PEM certificates; NULL: what the system trusts. Read now: a jailed process has neither later. -ENOENT, -EINVAL. */
+/*
+ * trust_file: PEM certificates; NULL: what the system trusts. Read now: a jailed process has neither later. -ENOENT, -EINVAL. The system's
+ * are parsed when they are needed, or by tls_client_warm_up(): that takes longer than a process takes to start.
+ */
 int tls_client_create(const char *trust_file, struct tls_client **ret, struct err *err);
 void tls_client_destroy(struct tls_client *client);
+/* What the first connection would wait for otherwise. -EINVAL: the system's certificates are none; -ENOENT: it has none. */
+int tls_client_warm_up(struct tls_client *client, struct err *err);
 
 /* fd is connected to what was checked. */
 int tls_client_connect(struct tls_client *client, int fd, const struct policy_host *host,

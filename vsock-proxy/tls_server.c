@@ -52,13 +52,13 @@ static int on_protocols(SSL *ssl, const unsigned char **ret, unsigned char *ret_
 		       : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-int tls_server_create(struct ca *ca, struct tls_server **ret, struct err *err)
+static int need_context(struct tls_server *server, struct err *err)
 {
-	_cleanup_(cleanup_tls_server_) struct tls_server *server = calloc(1, sizeof(*server));
-
-	if (!server || !(server->context = SSL_CTX_new(TLS_server_method())))
+	if (server->context)
+		return 0;
+	server->context = SSL_CTX_new(TLS_server_method());
+	if (!server->context)
 		return err_set(err, -ENOMEM, "TLS server: no memory");
-	server->ca = ca;
 	SSL_CTX_set_options(server->context,
 		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_mode(server->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -71,14 +71,38 @@ int tls_server_create(struct ca *ca, struct tls_server **ret, struct err *err)
 	SSL_CTX_set_max_early_data(server->context, 0);
 	SSL_CTX_set_tlsext_servername_callback(server->context, on_name);
 	SSL_CTX_set_alpn_select_cb(server->context, on_protocols, NULL);
-	if (SSL_CTX_set_min_proto_version(server->context, TLS1_2_VERSION) != 1 ||
-		SSL_CTX_set_cipher_list(server->context, TLS12_CIPHERS) != 1 ||
-		SSL_CTX_set1_groups_list(server->context, GROUPS) != 1 ||
+	if (SSL_CTX_set_min_proto_version(server->context, TLS1_2_VERSION) == 1 &&
+		SSL_CTX_set_cipher_list(server->context, TLS12_CIPHERS) == 1 &&
+		SSL_CTX_set1_groups_list(server->context, GROUPS) == 1 &&
 		SSL_CTX_set_session_id_context(
-			server->context, (const unsigned char *)"sandboxctl", 10) != 1)
-		return err_set(err, -EIO, "TLS server: OpenSSL takes no settings");
+			server->context, (const unsigned char *)"sandboxctl", 10) == 1)
+		return 0;
+	SSL_CTX_free(server->context);
+	server->context = NULL;
+	return err_set(err, -EIO, "TLS server: OpenSSL takes no settings");
+}
+
+int tls_server_create(struct ca *ca, struct tls_server **ret, struct err *err)
+{
+	_cleanup_(cleanup_tls_server_) struct tls_server *server = calloc(1, sizeof(*server));
+
+	/* Configuration and providers, which cannot be read later. */
+	if (!server || OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
+		return err_set(err, -ENOMEM, "TLS server: no memory");
+	server->ca = ca;
 	*ret = TAKE_PTR(server);
 	return 0;
+}
+
+int tls_server_warm_up(struct tls_server *server, time_t now, struct err *err)
+{
+	const struct ca_leaf *leaf;
+	struct policy_host host;
+	int r = need_context(server, err);
+
+	if (r == 0 && policy_host_parse("localhost", 9, &host))
+		r = ca_leaf(server->ca, &host, now, &leaf, err);
+	return r;
 }
 
 void tls_server_destroy(struct tls_server *server)
@@ -94,8 +118,11 @@ int tls_server_accept(struct tls_server *server, int fd, const struct policy_hos
 {
 	_cleanup_tls_session_ struct tls_session *session = NULL;
 	const struct ca_leaf *leaf;
-	int r = ca_leaf(server->ca, host, now, &leaf, err);
+	int r = need_context(server, err);
 
+	if (r < 0)
+		return r;
+	r = ca_leaf(server->ca, host, now, &leaf, err);
 	if (r < 0)
 		return r;
 	r = tls_session_create(server->context, fd, host, offers_h2, "the guest", &session, err);

@@ -20,6 +20,8 @@ struct tls_server;
 /* ca is borrowed. */
 int tls_server_create(struct ca *ca, struct tls_server **ret, struct err *err);
 void tls_server_destroy(struct tls_server *server);
+/* What the first connection would wait for otherwise: it takes longer than a process takes to start. */
+int tls_server_warm_up(struct tls_server *server, time_t now, struct err *err);
 
 /* host: as the agent stated it. offers_h2: whether h2 may be agreed on. */
 int tls_server_accept(struct tls_server *server, int fd, const struct policy_host *host,
