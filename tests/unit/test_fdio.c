@@ -211,6 +211,22 @@ static void test_loop_calls_soon(void **state)
 	close(pair[1]);
 }
 
+static void test_loop_looks_anew_when_it_must(void **state)
+{
+	(void)state;
+	/* More is wanted, or another way of telling it. */
+	assert_true(loop_must_look_anew(EPOLLIN, EPOLLIN | EPOLLOUT, 0, false));
+	assert_true(loop_must_look_anew(EPOLLIN, EPOLLIN | EPOLLET, 0, false));
+	assert_true(loop_must_look_anew(EPOLLIN | EPOLLET, EPOLLIN, 0, false));
+	/* What is not wanted any more is told again and again. */
+	assert_true(loop_must_look_anew(EPOLLIN | EPOLLOUT, EPOLLIN, EPOLLOUT, false));
+	assert_true(loop_must_look_anew(EPOLLIN, 0, EPOLLIN, true));
+	/* It is not: all that came was read, or nothing was told. */
+	assert_false(loop_must_look_anew(EPOLLIN, 0, EPOLLIN, false));
+	assert_false(loop_must_look_anew(EPOLLIN | EPOLLOUT, EPOLLIN, EPOLLIN, false));
+	assert_false(loop_must_look_anew(EPOLLIN, EPOLLIN, EPOLLIN, true));
+}
+
 static void test_loop_sources_may_go_during_dispatch(void **state)
 {
 	struct loop_source *timer = NULL;
@@ -267,6 +283,7 @@ int main(void)
 		cmocka_unit_test(test_a_machines_end_is_in_the_exit_code),
 		cmocka_unit_test(test_links_are_replaced_whole),
 		cmocka_unit_test(test_loop_calls_soon),
+		cmocka_unit_test(test_loop_looks_anew_when_it_must),
 		cmocka_unit_test(test_loop_sources_may_go_during_dispatch),
 	};
 

@@ -35,6 +35,7 @@ struct fixture {
 
 static struct fixture *f;
 static uint8_t wire[512 << 10];
+static size_t pull_size = sizeof(wire);
 
 static uint32_t add_up(uint32_t sum, const uint8_t *bytes, size_t len)
 {
@@ -104,7 +105,7 @@ static const struct h2_ops ops = { on_head, on_data, on_end, on_drained, on_clos
 /* Moves what one has to say to the other; whether there was anything. */
 static bool move(struct h2 *from, struct h2 *to)
 {
-	ssize_t n = h2_pull(from, wire, sizeof(wire));
+	ssize_t n = h2_pull(from, wire, pull_size);
 
 	assert_true(n >= 0);
 	if (n > 0)
@@ -188,6 +189,14 @@ static void test_a_whole_exchange(void **state)
 	assert_true(f->asked[0].clean && f->served[0].clean);
 	assert_int_equal(h2_stream_count(f->client), 0);
 	assert_int_equal(h2_stream_count(f->server), 0);
+}
+
+/* Frames that are longer than what is asked for come in pieces. */
+static void test_a_small_buffer(void **state)
+{
+	pull_size = 7;
+	test_a_whole_exchange(state);
+	pull_size = sizeof(wire);
 }
 
 static void test_heads_alone(void **state)
@@ -587,6 +596,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_whole_exchange),
+		TEST(test_a_small_buffer),
 		TEST(test_heads_alone),
 		TEST(test_bulk_and_a_stream_that_stands_still),
 		TEST(test_what_is_kept_past_the_end),
