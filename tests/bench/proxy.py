@@ -329,8 +329,8 @@ def main():
     words.add_argument("--with", dest="wanted", default="ours,nginx,squid,mitmproxy")
     words.add_argument("--parts", default="memory,rows,latency,bulk")
     words.add_argument("--only", help="rows that have this in their name")
-    words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--seconds", type=float, default=1.5)
+    words.add_argument("--rounds", type=int, default=2)
+    words.add_argument("--seconds", type=float, default=0.8)
     words = words.parse_args()
     wanted = words.wanted.split(",")
     lacking = [package for name, (program, package) in NEEDED.items() if name in wanted + ["nginx"] and not shutil.which(program)]
