@@ -90,7 +90,7 @@ static const struct reason_words reasons[] = {
 		"the address is in a private range, and the rule does not speak of those",
 		"a rule with private_addresses", true },
 	[POLICY_REASON_FORBIDDEN] = { "forbidden",
-		"loopback, link-local, metadata and the host's own addresses are never reachable",
+		"loopback, link-local, metadata, reserved and the host's own addresses are never reachable",
 		"", false },
 	[POLICY_REASON_METHOD] = { "method", "the rule for this host does not allow the method",
 		"a rule for this method", true },

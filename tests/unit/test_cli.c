@@ -629,6 +629,39 @@ static void test_policy_init(void **state)
 	unsetenv("init");
 }
 
+/* Words that are none: which there are, or which was meant; a document, by its own name and the place in it. */
+static void test_words_below_a_noun(void **state)
+{
+	static const struct {
+		const char *words, *wanted;
+	} cases[] = {
+		{ "policy alow x.com", "did you mean: sandboxctl policy allow?" },
+		{ "policy allow", "it is used so: sandboxctl policy allow HOST[:PORT]\n" },
+		{ "policy check", "sandboxctl policy check [NAME] [METHOD] URL\n" },
+		{ "policy approve it", "sandboxctl policy approve\n" },
+		{ "policy qqqqqq", "there is no 'qqqqqq'" },
+		{ "secret st", "did you mean: sandboxctl secret set?" },
+		{ "secret set", "sandboxctl secret set NAME\n" },
+		{ "secret rm", "sandboxctl secret rm NAME\n" },
+		{ "audit lst", "did you mean: sandboxctl audit ls?" },
+		{ "audit ls name", "sandboxctl audit ls\n" },
+		{ "start --policy ../typo.json --dry-run",
+			"typo.json: rules[0]: unknown key \"hots\"" },
+	};
+	char line[128];
+
+	(void)state;
+	assert_int_equal(
+		sh("echo '{\"version\":1,\"rules\":[{\"id\":\"a\",\"action\":\"allow\",\"hots\":\"x\"}]}' > ../typo.json"),
+		0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		snprintf(line, sizeof(line), "$ctl %s", cases[i].words);
+		assert_int_equal(sh(line), 2);
+		if (!strstr(t.err, cases[i].wanted))
+			fail_msg("%s: %s", cases[i].words, t.err);
+	}
+}
+
 /* E6: a mirror inside a company: what its name leads to when `init` is run is what its rule says, and is said. */
 static void test_policy_init_private(void **state)
 {
@@ -834,7 +867,7 @@ static void test_what_errors_say(void **state)
 		{ "$ctl help star", "unknown verb 'star'", 2 },
 		{ "$ctl stats", "sandboxctl: stats is not available yet", 2 },
 		{ "$ctl audit tail nowhere", "there is no audit log of a sandbox nowhere", 3 },
-		{ "$ctl audit frob", "audit ls, tail, verify or export", 2 },
+		{ "$ctl audit frob", "audit ls | tail [NAME] | verify", 2 },
 		{ "$ctl events nowhere", "no audit log", 3 },
 		{ "$ctl top --interval 0", "1 to 3600 seconds", 2 },
 		{ "$ctl --color sometimes ls", "--color is auto, always or never", 2 },
@@ -943,6 +976,7 @@ int main(void)
 		cmocka_unit_test(test_policy_check_is_the_decision),
 		cmocka_unit_test(test_policy_init),
 		cmocka_unit_test(test_policy_init_private),
+		cmocka_unit_test(test_words_below_a_noun),
 		cmocka_unit_test(test_policy_approve),
 		cmocka_unit_test(test_policy_explain),
 		cmocka_unit_test(test_start_flags),

@@ -10,6 +10,7 @@
 
 #include "vmm/base/fdio.h"
 #include "vmm/sandboxctl/audit_view.h"
+#include "vmm/sandboxctl/subverb.h"
 #include "vmm/supervisor/audit/audit_open.h"
 #include "vmm/supervisor/audit/log_copy.h"
 #include "vmm/supervisor/audit/reader.h"
@@ -327,7 +328,6 @@ static int list(struct invocation *in)
 static int run(struct invocation *in)
 {
 	const char *verb = in->options.words[0];
-	struct err err = {};
 
 	if (!strcmp(verb, "ls") && in->options.word_count == 1)
 		return list(in);
@@ -337,8 +337,7 @@ static int run(struct invocation *in)
 		return verify(in);
 	if (!strcmp(verb, "export"))
 		return export(in);
-	err_set(&err, -EINVAL, "audit ls, tail, verify or export: not %.40s", verb);
-	return report_usage(in, &err);
+	return subverb_usage(in);
 }
 
 const struct command command_audit = {

@@ -14,6 +14,7 @@
 #include "vmm/sandboxctl/policy_file.h"
 #include "vmm/sandboxctl/registry_address.h"
 #include "vmm/sandboxctl/reload.h"
+#include "vmm/sandboxctl/subverb.h"
 #include "vmm/sandboxctl/target.h"
 #include "vmm/supervisor/status.h"
 
@@ -33,14 +34,6 @@ static const struct option_def options[] = {
 	OPTION_JSON,
 	OPTIONS_COMMON,
 };
-
-static int usage(const struct invocation *in, const char *form)
-{
-	struct err err = {};
-
-	err_set(&err, -EINVAL, "%s: %zu words are not that", form, in->options.word_count);
-	return report_usage(in, &err);
-}
 
 /* check */
 
@@ -96,7 +89,7 @@ static int check(const struct invocation *in)
 	int code;
 
 	if (o->word_count < 2)
-		return usage(in, "policy check [NAME] [METHOD] URL");
+		return subverb_usage(in);
 	/* Names are in small letters, methods in capitals. */
 	for (size_t i = 1; i + 1 < o->word_count; i++)
 		*(sandbox_name_valid(o->words[i]) ? &name : &method) = o->words[i];
@@ -186,7 +179,7 @@ static int list(const struct invocation *in)
 	int code;
 
 	if (in->options.word_count > 2)
-		return usage(in, "policy ls [NAME]");
+		return subverb_usage(in);
 	code = loaded_policy_find(
 		in, in->options.word_count == 2 ? in->options.words[1] : NULL, &l);
 	for (int layer = 0; !code && layer < POLICY_LAYER_COUNT; layer++)
@@ -243,7 +236,7 @@ static int change(const struct invocation *in, bool allow)
 	int code, r;
 
 	if (o->word_count != 2)
-		return usage(in, allow ? "policy allow HOST[:PORT]" : "policy deny HOST");
+		return subverb_usage(in);
 	words.host = o->words[1];
 	code = target_paths(in, &paths);
 	if (!code)
@@ -340,7 +333,7 @@ static int explain(const struct invocation *in)
 	int code;
 
 	if (o->word_count < 2 || o->word_count > 3)
-		return usage(in, "policy explain [NAME] HOST");
+		return subverb_usage(in);
 	word = o->words[o->word_count - 1];
 	if (!policy_host_parse(word, strlen(word), &host)) {
 		struct err err = {};
@@ -443,7 +436,7 @@ static int init(const struct invocation *in)
 	int code, r;
 
 	if (in->options.word_count != 1)
-		return usage(in, "policy init");
+		return subverb_usage(in);
 	if (options_value(&in->options, "from-audit"))
 		return init_from_audit(in, options_value(&in->options, "from-audit"));
 	code = target_paths(in, &paths);
@@ -500,7 +493,7 @@ static int run(struct invocation *in)
 		return init(in);
 	if (!strcmp(verb, "approve") && in->options.word_count == 1)
 		return policy_approve(in);
-	return usage(in, "policy allow, deny, ls, check, explain, log, init or approve");
+	return subverb_usage(in);
 }
 
 const struct command command_policy = {

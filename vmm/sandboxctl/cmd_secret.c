@@ -12,6 +12,7 @@
 #include "vmm/sandboxctl/reload.h"
 #include "vmm/sandboxctl/secret_use.h"
 #include "vmm/sandboxctl/secret_value.h"
+#include "vmm/sandboxctl/subverb.h"
 #include "vmm/sandboxctl/terminal_filter.h"
 #include "vmm/supervisor/secrets/secret_store.h"
 
@@ -262,7 +263,7 @@ static int run(struct invocation *in)
 		return list(in);
 	if (!strcmp(verb, "rm") && in->options.word_count == 2)
 		return removed(in);
-	return usage(in, "secret set NAME, ls or rm NAME");
+	return subverb_usage(in);
 }
 
 const struct command command_secret = {

@@ -159,7 +159,9 @@ int policy_file_allow(const char *path, enum policy_layer layer, const struct po
 	choose_id(rules, "allow", ret_id);
 	rule = document_json(policy_rule(words, ret_id));
 	if (!rule)
-		return err_set(err, -EINVAL, "%.200s: not HOST[:PORT]", words->host);
+		return err_set(err, -EINVAL,
+			"%.200s: not HOST[:PORT]: a name or an address alone; --path and --protocol say the rest",
+			words->host);
 	for (size_t i = 0; i < json_array_size(rules); i++)
 		if (same_but_id(json_array_get(rules, i), rule)) {
 			json_decref(rule);

@@ -15,14 +15,30 @@
 #include "vmm/sandboxctl/policy_file.h"
 #include "vmm/supervisor/json.h"
 
+/* What is wrong with it is said now, by its own reader, and not when the sandbox starts. */
+static int check(const char *text, size_t len, const char *name, struct err *err)
+{
+	struct policy_source source = {
+		.layer = POLICY_LAYER_COMMAND, .name = name, .json = text, .len = len
+	};
+	struct policy *policy = NULL;
+	int r = policy_create(&source, 1, POLICY_TIER_BUILDER, &policy, err);
+
+	policy_destroy(policy);
+	return r;
+}
+
 static int read_file(const char *path, json_t **ret, struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 	int r = host_path_read(path, POLICY_DOCUMENT_MAX, &text, &len, err);
 
-	if (r == 0)
-		return json_parse_object(text, len, POLICY_DOCUMENT_MAX, path, ret, err);
+	if (r == 0) {
+		r = check(text, len, path, err);
+		return r < 0 ? r
+			     : json_parse_object(text, len, POLICY_DOCUMENT_MAX, path, ret, err);
+	}
 	err_prefix(err, r, "--policy");
 	if (r == -ENOENT)
 		err_next_step(err, "--policy builder, offline or audit-all, or a file's path");
@@ -146,20 +162,6 @@ static int add_secrets(const struct options *options, json_t *document, struct e
 	return r;
 }
 
-/* What is wrong with it is said now, by its own reader, and not when the sandbox starts. */
-static int check(const char *text, struct err *err)
-{
-	struct policy_source source = { .layer = POLICY_LAYER_COMMAND,
-		.name = "the command line",
-		.json = text,
-		.len = strlen(text) };
-	struct policy *policy = NULL;
-	int r = policy_create(&source, 1, POLICY_TIER_BUILDER, &policy, err);
-
-	policy_destroy(policy);
-	return r;
-}
-
 int policy_flags_document(const struct options *options, char **ret, struct err *err)
 {
 	const char *word = options_value(options, "policy");
@@ -180,7 +182,7 @@ int policy_flags_document(const struct options *options, char **ret, struct err 
 	text = json_dumps(document, JSON_COMPACT);
 	if (!text)
 		return err_set(err, -ENOMEM, "--policy: no memory");
-	r = check(text, err);
+	r = check(text, strlen(text), "the command line", err);
 	if (r == 0)
 		*ret = TAKE_PTR(text);
 	return r;
