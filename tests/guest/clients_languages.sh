@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: user=root limit=600 takes=150
+# test: user=root limit=700 takes=150
 # As clients.sh: python's libraries, a WebSocket, gRPC, OpenSSL by a folder, java, go, cargo, a browser.
 . "$TREE/tests/lib/clients.bash"
 
@@ -73,4 +73,10 @@ if has cargo; then
 fi
 note "chromium"
 needs chromium
-says "a page" "a page 42" 'timeout 200 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --dump-dom https://api.test/page.html 2>/tmp/chromium.log || { tail /tmp/chromium.log; exit 1; }'
+# A browser gives up parts of its own that are not up within 15 s, and waits on; an emulated processor beside others is too slow now and then.
+says "a page" "a page 42" 'for i in 1 2 3; do
+		timeout 100 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --enable-logging=stderr --dump-dom https://api.test/page.html 2>/tmp/chromium.log && exit 0
+		grep -qE "with no connection|Did not receive ping" /tmp/chromium.log || break
+	done
+	tail /tmp/chromium.log
+	exit 1'
