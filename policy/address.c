@@ -26,13 +26,13 @@ static const struct known_range ipv4_ranges[] = {
 	{ { 169, 254 }, 16, POLICY_ADDRESS_FORBIDDEN }, /* link-local, most clouds' metadata */
 	{ { 172, 16 }, 12, POLICY_ADDRESS_PRIVATE }, /* RFC 1918 */
 	{ { 192, 0, 0 }, 24, POLICY_ADDRESS_FORBIDDEN }, /* IETF protocols; Oracle's metadata */
-	{ { 192, 0, 2 }, 24, POLICY_ADDRESS_FORBIDDEN }, /* documentation */
+	{ { 192, 0, 2 }, 24, POLICY_ADDRESS_PRIVATE }, /* documentation; as 198.18 */
 	{ { 192, 88, 99 }, 24, POLICY_ADDRESS_FORBIDDEN }, /* 6to4 relays, RFC 7526 */
 	{ { 192, 168 }, 16, POLICY_ADDRESS_PRIVATE }, /* RFC 1918 */
 	{ { 198, 18 }, 15,
 		POLICY_ADDRESS_PRIVATE }, /* benchmarks; stand-ins for names on some hosts */
-	{ { 198, 51, 100 }, 24, POLICY_ADDRESS_FORBIDDEN }, /* documentation */
-	{ { 203, 0, 113 }, 24, POLICY_ADDRESS_FORBIDDEN }, /* documentation */
+	{ { 198, 51, 100 }, 24, POLICY_ADDRESS_PRIVATE }, /* documentation; as 198.18 */
+	{ { 203, 0, 113 }, 24, POLICY_ADDRESS_PRIVATE }, /* documentation; as 198.18 */
 	{ { 224 }, 4, POLICY_ADDRESS_FORBIDDEN }, /* multicast */
 	{ { 240 }, 4, POLICY_ADDRESS_FORBIDDEN }, /* reserved, broadcast */
 	{ { 0 }, 0, POLICY_ADDRESS_PUBLIC },

@@ -17,9 +17,9 @@
 
 enum policy_address_class {
 	POLICY_ADDRESS_PUBLIC = 0,
-	/* RFC 1918, 4193, 6598, and 198.18.0.0/15, which proxies hand out: by explicit rule only */
+	/* RFC 1918, 4193, 6598, 198.18.0.0/15, which proxies hand out, and IPv4's documentation ranges, which some hosts use so: by explicit rule only */
 	POLICY_ADDRESS_PRIVATE = 1,
-	/* loopback, link-local, metadata, multicast, this network, broadcast, documentation, reserved: never */
+	/* loopback, link-local, metadata, multicast, this network, broadcast, IPv6's documentation, reserved: never */
 	POLICY_ADDRESS_FORBIDDEN = 2,
 };
 
