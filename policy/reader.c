@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/place.h"
 #include "vmm/base/array.h"
 #include "vmm/base/parse.h"
 
@@ -56,6 +57,11 @@ int reader_init(struct reader *r, struct policy_memory *memory, const char *name
 
 	*r = (struct reader){ .memory = memory, .name = name, .err = err };
 	r->root = json_loadb(json, len, JSON_REJECT_DUPLICATES, &error);
+	if (!r->root && json_error_code(&error) == json_error_duplicate_key) {
+		place_in_json(json, MIN((size_t)error.position, len), r->path, sizeof(r->path));
+		r->path_len = strlen(r->path);
+		return reader_fail(r, "this key is there twice (line %d)", error.line);
+	}
 	if (!r->root)
 		return reader_fail(
 			r, "line %d, column %d: %.200s", error.line, error.column, error.text);

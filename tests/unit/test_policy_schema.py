@@ -147,7 +147,9 @@ BAD = [
 
 # The loader alone can know these: each says why no schema does. (document, error, why)
 STRICTER = [
-    ('{"version": 1, "version": 1}', "duplicate", "JSON Schema sees a document after its duplicate keys are gone"),
+    ('{"version": 1, "version": 1}', "version: this key is there twice", "JSON Schema sees a document after its duplicate keys are gone"),
+    ('{"version": 1, "rules": [{"id": "a", "action": "deny", "host": ["x.example", "y.example"], "note": "a \\"}]{, [\\\\"}, {"id": "b", "action": "deny",\n "host": "z.example", "id": "c"}]}',
+     "rules[1].id: this key is there twice (line 2)", "as above"),
     ('{"version": 1} {}', "line 1", "text after the document"),
     ('{"version": 1.0}', "version: is not a whole number", "1.0 is an integer to JSON Schema"),
     (rule(host="github.io"), "is a public suffix", "E2 needs the list"), (rule(host="*.github.io"), "covers a public suffix", "E2"),

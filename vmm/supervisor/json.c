@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/place.h"
+#include "vmm/base/array.h"
+
+#define PLACE_MAX 256
+
 /* jansson recurses up to a fixed 2048 levels; ours is a smaller number, counted on the text before it is parsed. */
 static bool depth_fits(const char *text, size_t len)
 {
@@ -31,6 +36,7 @@ static bool depth_fits(const char *text, size_t len)
 int json_parse_object(
 	const char *text, size_t len, size_t max, const char *what, json_t **ret, struct err *err)
 {
+	char path[PLACE_MAX];
 	json_error_t mistake;
 	json_t *json;
 
@@ -39,6 +45,10 @@ int json_parse_object(
 	if (!depth_fits(text, len))
 		return err_set(err, -EINVAL, "%s: nested deeper than %d", what, JSON_DEPTH_MAX);
 	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &mistake);
+	if (!json && json_error_code(&mistake) == json_error_duplicate_key)
+		return err_set(err, -EINVAL, "%s: %s: this key is there twice (line %d)", what,
+			place_in_json(text, MIN((size_t)mistake.position, len), path, sizeof(path)),
+			mistake.line);
 	if (!json)
 		return err_set(err, -EINVAL, "%s: not JSON: %s (line %d, column %d)", what,
 			mistake.text, mistake.line, mistake.column);
