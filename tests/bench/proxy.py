@@ -269,8 +269,9 @@ def median(results, key):
 
 def latency(bench, rounds, seconds):
     found = {}
+    sizes = (("small", ["--path", "/small"]), ("1 MiB", ["--path", "/large", "--body", str(MIB)]))
     for http in ("h1", "h2"):
-        for row, words in ((f"{http}, small, keep-alive", ["--path", "/small"]), (f"{http}, 1 MiB, keep-alive", ["--path", "/large", "--body", str(MIB)])):
+        for row, words in [(f"{http}, {size}, {kept}", words + more) for size, words in sizes for kept, more in (("keep-alive", []), ("new connections", ["--renew"]))]:
             found[row] = {name: [] for name in bench.contenders}
             for turn in range(rounds):
                 for contender in bench.contenders.values():
