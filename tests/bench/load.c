@@ -37,6 +37,7 @@ struct connection {
 	struct load_http *http;
 	uint8_t answer[1024];
 	size_t answer_len;
+	uint64_t begun_ns;
 	uint32_t events;
 };
 
@@ -120,6 +121,7 @@ static void begin(struct connection *c)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data = { .ptr = c } };
 
 	memset(c, 0, sizeof(*c));
+	c->begun_ns = load_now_ns();
 	c->fd = way == WAY_STREAM ? open_stream() : dial();
 	c->stage = way == WAY_STREAM ? STAGE_ANSWER : STAGE_CONNECTING;
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
@@ -215,7 +217,7 @@ static bool shake_hands(struct connection *c)
 		fprintf(stderr, "load: the other end does not speak it\n");
 		exit(3);
 	}
-	c->http = load_http_create(&load);
+	c->http = load_http_create(&load, c->begun_ns);
 	c->stage = STAGE_OPEN;
 	return c->http != NULL;
 }

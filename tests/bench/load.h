@@ -31,7 +31,8 @@ uint64_t load_now_ns(void);
 /* One connection's HTTP, once TLS is there. */
 struct load_http;
 
-struct load_http *load_http_create(struct load *load);
+/* connected_ns: when the connection was begun; with renew its request's time counts from there. */
+struct load_http *load_http_create(struct load *load, uint64_t connected_ns);
 void load_http_destroy(struct load_http *http); /* NULL is allowed */
 /* False: it broke its protocol. */
 bool load_http_take(struct load_http *http, const uint8_t *bytes, size_t len);

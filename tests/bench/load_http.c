@@ -22,6 +22,7 @@ struct one {
 
 struct load_http {
 	struct load *load;
+	uint64_t connected_ns;
 	/* HTTP/1.1 */
 	char head[HEAD_MAX];
 	size_t head_len;
@@ -53,6 +54,11 @@ static void done(struct load_http *h, struct one *one)
 	one->id = 0;
 }
 
+static uint64_t begun_ns(const struct load_http *h)
+{
+	return h->load->renew ? h->connected_ns : load_now_ns();
+}
+
 /* HTTP/1.1 */
 
 static void ask_h1(struct load_http *h)
@@ -67,7 +73,7 @@ static void ask_h1(struct load_http *h)
 		"%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n",
 		load->upload ? "PUT" : "GET", load->path, load->name, length);
 	h->request_at = 0;
-	h->one = (struct one){ .id = 1, .begun_ns = load_now_ns(), .left = load->upload };
+	h->one = (struct one){ .id = 1, .begun_ns = begun_ns(h), .left = load->upload };
 	h->asked++;
 	h->head_len = 0;
 	h->in_body = false;
@@ -158,7 +164,7 @@ static void ask_h2(struct load_http *h)
 
 		if (one->id)
 			continue;
-		*one = (struct one){ .begun_ns = load_now_ns(), .left = h->load->upload };
+		*one = (struct one){ .begun_ns = begun_ns(h), .left = h->load->upload };
 		one->id = nghttp2_submit_request(h->h2, NULL, fields, ARRAY_SIZE(fields),
 			h->load->upload ? &source : NULL, one);
 		if (one->id < 0)
@@ -230,13 +236,14 @@ static bool begin_h2(struct load_http *h)
 
 /* Both. */
 
-struct load_http *load_http_create(struct load *load)
+struct load_http *load_http_create(struct load *load, uint64_t connected_ns)
 {
 	struct load_http *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
 	h->load = load;
+	h->connected_ns = connected_ns;
 	if (load->http2 && !begin_h2(h)) {
 		load_http_destroy(h);
 		return NULL;
