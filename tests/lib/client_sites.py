@@ -124,7 +124,7 @@ def main():
     cargo(tree / "cargo.test", tree / "git.test" / "index.git")
     go(tree / "go.test")
     put(tree / "api.test" / "said", "said by the api\n")
-    put(tree / "api.test" / "page.html", "<!DOCTYPE html><title>x</title><p id=p>no script</p><script>document.getElementById('p').textContent = 'a page ' + (6 * 7)</script>\n")
+    put(tree / "api.test" / "page.html", "<!DOCTYPE html><title>x</title><p id=p>no script</p><script>document.getElementById('p').textContent = 'a page ' + (6 * 7); fetch('/script-said-' + (6 * 7))</script>\n")
     (tree / "asked").touch()
 
 
