@@ -73,16 +73,21 @@ if has cargo; then
 fi
 note "chromium"
 needs chromium
-# What its script asks for shows that the page is there; that it then ends by itself on an emulated processor, where its own parts give up on
-# one another after 15 s, is its own matter.
-inside clients 'timeout 280 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-component-update \
-	--disable-extensions --disable-sync --no-first-run --dump-dom https://api.test/page.html >/dev/null 2>/tmp/chromium.log' &
-browser=$!
-for ((i = 0; i < 290; i++)); do
-	! grep -q '/script-said-42$' "$site/asked" || break
-	sleep 1
+# It has the page when the origin was asked for it, for that takes a handshake that it believed. On an emulated processor the part that would run the
+# page's script is not always up within the 15 s that Chromium gives it, and the page stays unread; so whether it was is only said. What came
+# before the part that knows the sandbox's CA is not asked for again: hence a page of its own, which asks every ten seconds.
+cat >"$folder/start.html" <<-'EOH'
+	<body><script>setInterval(() => {
+		const frame = document.createElement('iframe');
+		frame.src = 'https://api.test/page.html';
+		document.body.append(frame);
+	}, 10000)</script>
+EOH
+for url in https://api.test/page.html file:///workspace/start.html https://api.test/page.html file:///workspace/start.html; do
+	inside clients "timeout 90 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --enable-logging=stderr --dump-dom $url 2>/tmp/chromium.log" || :
+	! grep -q '^2.0 GET api.test /page.html$' "$site/asked" || break
+	inside clients 'grep -v dbus /tmp/chromium.log | tail -n 20' || :
 done
-[ $i -lt 290 ] || inside clients 'tail -n 30 /tmp/chromium.log' || :
-contains "what the page's script asks for" "$(cat "$site/asked")" "/script-said-42"
-kill $browser 2>/dev/null || :
-wait $browser || :
+contains "a page" "$(cat "$site/asked")" "2.0 GET api.test /page.html"
+until_true 30 "its record" eval 'ctl policy log clients | grep -q "allowed  GET api.test:443/page.html 200"'
+note "its script $(grep -q '/script-said-42$' "$site/asked" && echo ran || echo 'did not run')"
