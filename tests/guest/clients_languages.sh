@@ -91,6 +91,7 @@ for ((try = 0; try < 3; try++)); do
 		file:///workspace/start.html >/tmp/chromium.log 2>&1' &
 	browser=$!
 	while kill -0 $browser 2>/dev/null && ! got_page; do sleep 1; done
+	sleep 20 # for the answer, and the script
 	inside clients 'pkill -f /usr/lib/chromium' || :
 	wait $browser || :
 	! got_page || break
