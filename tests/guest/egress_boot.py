@@ -128,7 +128,8 @@ def test_captured(guest, seen):
 def test_refused(guest):
     began = time.monotonic()
     out = curl(guest, "--noproxy '*' http://denied.test/")
-    check("a denial is at once", "reset by peer" in out and time.monotonic() - began < 5, out)
+    # the reset may be there before curl has looked at its new connection (55) or when it waits for the answer (56)
+    check("a denial is at once", ("exit 55" in out or "exit 56" in out) and time.monotonic() - began < 5, out)
     out = run(guest, "cat /run/sandbox/denials")[0]
     check("and told", '"host":"denied.test","port":80,"rule":"rule-7"' in out and "policy allow denied.test" in out, out)
     for user, count in (("", 2), ("root", 4)):
