@@ -122,7 +122,7 @@ static const char *read_target(struct exchange *x, const struct exchange_asked *
 {
 	if (!asked->method || !field_token_valid(asked->method, RECORD_METHOD_MAX))
 		return "the method is no token";
-	snprintf(x->method, sizeof(x->method), "%s", asked->method);
+	strcpy(x->method, asked->method); /* RECORD_METHOD_MAX bytes */
 	x->request.method = x->method;
 	x->request.websocket = asked->websocket;
 	if (asked->tunnel)
@@ -253,11 +253,11 @@ static bool hand_over(struct exchange *x, struct exchange_asked *asked)
 	struct record_request *m;
 	int r = -EAGAIN;
 
-	m = channel ? calloc(1, sizeof(*m)) : NULL;
+	m = channel ? malloc(sizeof(*m)) : NULL;
 	if (m) {
 		m->request = x->request;
 		m->content_length = asked->length;
-		m->fields = *asked->fields;
+		fields_copy(&m->fields, asked->fields);
 		r = channel_open(channel, m, &x->user, &x->stream);
 		free(m);
 		if (r == 0)
@@ -275,9 +275,10 @@ static bool hand_over(struct exchange *x, struct exchange_asked *asked)
 /* `100-continue` is ours to answer: nothing of the body is read before its turn anyway. */
 static int prepare_fields(struct exchange *x, struct exchange_asked *asked)
 {
-	struct record_fields none = {};
+	struct record_fields none;
 	bool expects = fields_list_has(asked->fields, "expect", "100-continue");
 
+	none.count = 0;
 	fields_remove(asked->fields, "expect");
 	if (!fields_strip(asked->fields))
 		return -EINVAL;
@@ -429,10 +430,11 @@ void exchange_data(struct exchange *x, const uint8_t *bytes, size_t len)
 
 void exchange_end(struct exchange *x, const struct record_fields *trailers)
 {
-	struct record_fields kept = {};
+	struct record_fields kept;
 
-	if (trailers) {
-		kept = *trailers;
+	kept.count = 0;
+	if (trailers && trailers->count) {
+		fields_copy(&kept, trailers);
 		fields_strip_trailers(&kept);
 	}
 	if (flow_end(&x->up, &kept) < 0)
@@ -539,7 +541,7 @@ static void on_response(struct channel_stream *stream, const struct record_respo
 	upgrade = x->request.websocket && status == 200;
 	fields = malloc(sizeof(*fields));
 	if (fields) {
-		*fields = m->fields;
+		fields_copy(fields, &m->fields);
 		r = fields_strip(fields) ? 0 : -EPROTO;
 	}
 	if (r == 0 && final) {
@@ -607,12 +609,13 @@ static void on_data(struct channel_stream *stream, const uint8_t *bytes, size_t 
 static void on_end(struct channel_stream *stream, const struct record_fields *trailers)
 {
 	struct exchange *x = of(stream);
-	struct record_fields kept = {};
+	struct record_fields kept;
 
 	if (x->up_sent)
 		forget_stream(x);
-	if (trailers) {
-		kept = *trailers;
+	kept.count = 0;
+	if (trailers && trailers->count) {
+		fields_copy(&kept, trailers);
 		fields_strip_trailers(&kept);
 	}
 	if (flow_end(&x->down, &kept) < 0)

@@ -6,47 +6,76 @@
 
 #include "vmm/base/array.h"
 
-/* Never passes. A name that ends in `*` stands for all that begin so. */
-static const char *const dropped[] = {
+#define NAME(text)                                                                                 \
+	{                                                                                          \
+		text, sizeof(text) - 1, false                                                      \
+	}
+#define PREFIX(text)                                                                               \
+	{                                                                                          \
+		text, sizeof(text) - 1, true                                                       \
+	} /* stands for all that begin so */
+
+/* Never passes. */
+static const struct {
+	const char *text;
+	uint8_t len;
+	bool is_prefix;
+} dropped[] = {
 	/* of one connection */
-	"connection",
-	"keep-alive",
-	"proxy-*",
-	"te",
-	"trailer",
-	"transfer-encoding",
-	"upgrade",
-	"http2-settings",
+	NAME("connection"),
+	NAME("keep-alive"),
+	PREFIX("proxy-"),
+	NAME("te"),
+	NAME("trailer"),
+	NAME("transfer-encoding"),
+	NAME("upgrade"),
+	NAME("http2-settings"),
 	/* written anew */
-	"content-length",
-	"host",
+	NAME("content-length"),
+	NAME("host"),
 	/* another method, path or origin for some servers */
-	"x-http-method*",
-	"x-method-override",
-	"x-original-url",
-	"x-original-uri",
-	"x-original-method",
-	"x-original-host",
-	"x-rewrite-url",
-	"x-rewrite-uri",
-	"forwarded*",
-	"x-forwarded*",
-	"x-host",
+	PREFIX("x-http-method"),
+	NAME("x-method-override"),
+	NAME("x-original-url"),
+	NAME("x-original-uri"),
+	NAME("x-original-method"),
+	NAME("x-original-host"),
+	NAME("x-rewrite-url"),
+	NAME("x-rewrite-uri"),
+	PREFIX("forwarded"),
+	PREFIX("x-forwarded"),
+	NAME("x-host"),
 	/* another way to the server, RFC 7838, 8336 */
-	"alt-svc",
-	"alt-used",
+	NAME("alt-svc"),
+	NAME("alt-used"),
 };
 
-static bool is_token_byte(unsigned char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
-}
+/* By byte: RFC 9110, section 5.6.2. */
+static const bool token_bytes[256] = {
+	['0' ... '9'] = true,
+	['a' ... 'z'] = true,
+	['A' ... 'Z'] = true,
+	['!'] = true,
+	['#'] = true,
+	['$'] = true,
+	['%'] = true,
+	['&'] = true,
+	['\''] = true,
+	['*'] = true,
+	['+'] = true,
+	['-'] = true,
+	['.'] = true,
+	['^'] = true,
+	['_'] = true,
+	['`'] = true,
+	['|'] = true,
+	['~'] = true,
+};
 
 static bool is_token(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (!is_token_byte((unsigned char)text[i]))
+		if (!token_bytes[(unsigned char)text[i]])
 			return false;
 	return len > 0;
 }
@@ -60,10 +89,13 @@ bool field_token_valid(const char *text, size_t max)
 
 bool field_name_valid(const char *text)
 {
-	for (const char *p = text; *p; p++)
-		if (*p >= 'A' && *p <= 'Z')
+	size_t len = 0;
+
+	for (; text[len]; len++)
+		if (!token_bytes[(unsigned char)text[len]] || len == RECORD_NAME_MAX ||
+			(text[len] >= 'A' && text[len] <= 'Z'))
 			return false;
-	return field_token_valid(text, RECORD_NAME_MAX);
+	return len > 0;
 }
 
 static bool is_blank(char c)
@@ -73,14 +105,15 @@ static bool is_blank(char c)
 
 bool field_value_valid(const char *text)
 {
-	size_t len = strnlen(text, RECORD_FIELD_MAX + 1);
+	size_t len = 0;
 
-	if (len > RECORD_FIELD_MAX || (len && (is_blank(text[0]) || is_blank(text[len - 1]))))
+	if (is_blank(text[0]))
 		return false;
-	for (size_t i = 0; i < len; i++)
-		if (((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f)
+	for (; text[len]; len++)
+		if (len == RECORD_FIELD_MAX || text[len] == 0x7f ||
+			((unsigned char)text[len] < 0x20 && text[len] != '\t'))
 			return false;
-	return true;
+	return !len || !is_blank(text[len - 1]);
 }
 
 static char fold(char c)
@@ -101,24 +134,26 @@ static bool name_is(const char *name, const char *other, size_t len)
 
 bool field_name_is(const char *name, const char *other)
 {
-	return name_is(name, other, strlen(other));
-}
-
-static bool begins_with(const char *name, const char *prefix, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (!name[i] || fold(name[i]) != prefix[i])
-			return false;
-	return true;
+	while (*name && fold(*name) == fold(*other)) {
+		name++;
+		other++;
+	}
+	return !*name && !*other;
 }
 
 static bool is_dropped(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(dropped); i++) {
-		size_t len = strlen(dropped[i]);
+	char first = fold(name[0]);
 
-		if (dropped[i][len - 1] == '*' ? begins_with(name, dropped[i], len - 1)
-					       : field_name_is(name, dropped[i]))
+	for (size_t i = 0; i < ARRAY_SIZE(dropped); i++) {
+		const char *text = dropped[i].text;
+		size_t k = 1;
+
+		if (text[0] != first)
+			continue;
+		while (k < dropped[i].len && name[k] && fold(name[k]) == text[k])
+			k++;
+		if (k == dropped[i].len && (dropped[i].is_prefix || !name[k]))
 			return true;
 	}
 	return false;
@@ -147,6 +182,12 @@ bool fields_add(struct record_fields *fields, const char *name, const char *valu
 		return false;
 	fields->list[fields->count++] = (struct record_field){ .name = name, .value = value };
 	return true;
+}
+
+void fields_copy(struct record_fields *to, const struct record_fields *from)
+{
+	to->count = from->count;
+	memcpy(to->list, from->list, from->count * sizeof(from->list[0]));
 }
 
 static void remove_at(struct record_fields *fields, size_t i)

@@ -28,6 +28,8 @@ const char *fields_get(const struct record_fields *fields, const char *name);
 size_t fields_count(const struct record_fields *fields, const char *name);
 /* False where the list is full. Text is borrowed. */
 bool fields_add(struct record_fields *fields, const char *name, const char *value);
+/* As many as there are: the list's rest is in no defined state. */
+void fields_copy(struct record_fields *to, const struct record_fields *from);
 /* Takes out every field of that name, folded. */
 void fields_remove(struct record_fields *fields, const char *name);
 /* Whether a comma-separated list of tokens, in any field of that name, holds this one (`connection`, `close`). */

@@ -78,7 +78,7 @@ void flow_finish(struct flow *flow)
 
 struct flow_fields *flow_fields_copy(const struct record_fields *fields)
 {
-	struct flow_fields *copy = calloc(1, sizeof(*copy));
+	struct flow_fields *copy = malloc(sizeof(*copy));
 	size_t size = 0;
 	char *at;
 

@@ -116,7 +116,7 @@ static void h1_on_request(void *owner, const struct h1_request *m, uint64_t leng
 		to_abort(http);
 		return;
 	}
-	*fields = m->fields;
+	fields_copy(fields, &m->fields);
 	/* Inside a connection to one host an absolute form names another proxy's business (E9). */
 	if (m->form == H1_ABSOLUTE && http->place.host)
 		asked.tunnel = true;
@@ -209,10 +209,12 @@ static int h2_to_respond(
 	void *to, uint16_t status, struct record_fields *fields, uint64_t length, bool end)
 {
 	struct h2_exchange *s = to;
-	struct h2_head head = { .status = status == 101 ? 200 : status, .end = end };
+	struct h2_head head;
 	char text[24];
 
-	head.fields = *fields;
+	head.status = status == 101 ? 200 : status;
+	head.end = end;
+	fields_copy(&head.fields, fields);
 	if (status >= 200 && length != RECORD_LENGTH_UNKNOWN && !(end && !length)) {
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)length);
 		if (!fields_add(&head.fields, "content-length", text))
@@ -317,7 +319,7 @@ static void h2_on_head(void *owner, struct h2_stream *stream, const struct h2_he
 	if (!s || !fields || (head->path && !path)) {
 		h2_reset(stream, H2_INTERNAL_ERROR);
 	} else {
-		*fields = head->fields;
+		fields_copy(fields, &head->fields);
 		query = path ? strchr(path, '?') : NULL;
 		if (query) {
 			*query = '\0';

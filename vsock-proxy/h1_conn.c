@@ -133,7 +133,7 @@ static enum h1_error take_request(struct h1_conn *c, size_t len)
 		error = h1_body_of_request(m, &c->body);
 	if (error != H1_OK)
 		return error;
-	snprintf(c->method, sizeof(c->method), "%s", m->method);
+	stpncpy(c->method, m->method, sizeof(c->method) - 1);
 	c->persistent &= m->persistent;
 	c->peer_is_old = m->minor == 0;
 	c->out = OUT_HEAD;
@@ -433,13 +433,14 @@ static bool expects_body(const char *method)
 int h1_conn_request(struct h1_conn *c, const char *method, const char *target,
 	const struct record_fields *fields, uint64_t length, bool end)
 {
-	struct record_fields all = *fields;
+	struct record_fields all;
 	struct bytes_writer w;
 	char text[24];
 	int r;
 
 	if (c->role != H1_CLIENT || !h1_conn_is_idle(c))
 		return -EPIPE;
+	fields_copy(&all, fields);
 	if ((!end || expects_body(method)) && !add_framing(c, &all, end ? 0 : length, !end, text))
 		return -E2BIG;
 	if (!c->persistent && !fields_add(&all, "connection", "close"))
@@ -498,7 +499,7 @@ static int begin_tunnel(struct h1_conn *c, uint16_t status, struct record_fields
 int h1_conn_respond(struct h1_conn *c, uint16_t status, const struct record_fields *fields,
 	uint64_t length, bool end)
 {
-	struct record_fields all = *fields;
+	struct record_fields all;
 	struct bytes_writer w;
 	bool has_body;
 	char text[24];
@@ -506,6 +507,7 @@ int h1_conn_respond(struct h1_conn *c, uint16_t status, const struct record_fiel
 
 	if (c->role != H1_SERVER || c->out != OUT_HEAD)
 		return -EPIPE;
+	fields_copy(&all, fields);
 	if (status == 101 || (status >= 200 && status < 300 && strcmp(c->method, "CONNECT") == 0))
 		return begin_tunnel(c, status, &all);
 	if (status < 200)

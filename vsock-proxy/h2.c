@@ -82,7 +82,11 @@ static struct h2_stream *stream_of(struct h2 *h2, int32_t id)
 
 static void begin_head(struct h2 *h2)
 {
-	h2->head = (struct h2_head){};
+	h2->head.method = h2->head.scheme = h2->head.authority = h2->head.path = h2->head.protocol =
+		NULL;
+	h2->head.status = 0;
+	h2->head.end = false;
+	h2->head.fields.count = 0;
 	h2->text_used = 0;
 }
 

@@ -332,6 +332,7 @@ static size_t copy_query(const struct record_request *request, bool guest_creden
 		p += *p != '\0';
 	}
 	out->query_text[used] = '\0';
+	out->query_used = used + 1;
 	return used;
 }
 
@@ -373,16 +374,22 @@ static int put_basic(const struct policy_binding *binding, const struct inject_s
 		r = put_base64(out->value + prefix, sizeof(out->value) - prefix, pair, (size_t)n);
 	}
 	explicit_bzero(pair, sizeof(pair));
+	out->value_used = r == 0 ? strlen(out->value) + 1 : 0;
 	return r;
 }
 
 static int put_plain(
 	const char *prefix, const struct inject_secret *secret, struct inject_output *out)
 {
-	int n = snprintf(
-		out->value, sizeof(out->value), "%s%.*s", prefix, (int)secret->len, secret->value);
+	size_t prefix_len = strlen(prefix);
 
-	return n > 0 && (size_t)n < sizeof(out->value) ? 0 : -E2BIG;
+	if (prefix_len + secret->len >= sizeof(out->value))
+		return -E2BIG;
+	memcpy(out->value, prefix, prefix_len);
+	memcpy(out->value + prefix_len, secret->value, secret->len);
+	out->value[prefix_len + secret->len] = '\0';
+	out->value_used = prefix_len + secret->len + 1;
+	return 0;
 }
 
 static bool is_unreserved(unsigned char c)
@@ -408,6 +415,7 @@ static void put_parameter(const struct policy_binding *binding, const struct inj
 			p += snprintf(p, 4, "%%%02X", c);
 	}
 	*p = '\0';
+	out->query_used = (size_t)(p - out->query_text) + 1;
 }
 
 static int put_value(const struct policy_binding *binding, const struct inject_secret *secret,
@@ -471,6 +479,7 @@ int inject_apply(const struct record_request *request, bool guest_credentials,
 	ret->fields.count = 0;
 	ret->stripped = 0;
 	ret->value[0] = '\0';
+	ret->value_used = ret->query_used = 0;
 	copy_fields(request, guest_credentials, binding, ret);
 	query_len = copy_query(request, guest_credentials, binding, ret);
 	if (binding)
@@ -485,8 +494,9 @@ int inject_apply(const struct record_request *request, bool guest_credentials,
 
 void inject_output_finish(struct inject_output *output)
 {
-	explicit_bzero(output->value, sizeof(output->value));
-	explicit_bzero(output->query_text, sizeof(output->query_text));
+	explicit_bzero(output->value, output->value_used);
+	explicit_bzero(output->query_text, output->query_used);
+	output->value_used = output->query_used = 0;
 	output->fields.count = 0;
 	output->query = NULL;
 }

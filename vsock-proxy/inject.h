@@ -35,6 +35,7 @@ struct inject_output {
 	struct record_fields fields;
 	const char *query; /* NULL: none */
 	unsigned int stripped; /* of the guest's, fields and parameters */
+	size_t value_used, query_used; /* bytes of these, the last one NUL */
 	char value[INJECT_VALUE_MAX + 1];
 	char query_text[INJECT_QUERY_MAX + 1];
 };

@@ -6,6 +6,7 @@
  */
 #include "vmm/supervisor/audit/audit_sender.h"
 #include "vsock-proxy/channel.h"
+#include "vsock-proxy/inject.h"
 #include "vsock-proxy/injector.h"
 #include "vsock-proxy/policy_digest.h"
 #include "vsock-proxy/redact.h"
@@ -33,6 +34,7 @@ struct injector {
 	size_t secret_len;
 	struct redact *redact; /* of the secret */
 	struct old_mask *old_masks;
+	struct inject_output output; /* of the request that is being sent; wiped after each */
 	struct upstream_pool *pool;
 	struct audit_sender *audit;
 	struct loop_source *control_source, *secret_source;

@@ -21,9 +21,8 @@ struct job {
 	struct upstream_call *call;
 	struct held_policy *policy;
 	struct policy_decision decision;
-	struct record_request *m; /* its text is our own */
+	struct record_request m; /* its text is our own */
 	char *text;
-	struct flow_fields *fields;
 	enum policy_reason refused; /* the judge's last word; 0: none */
 	struct flow up, down;
 	const struct redact *
@@ -56,11 +55,9 @@ static void destroy(struct job *job)
 	held_policy_put(job->policy);
 	flow_finish(&job->up);
 	flow_finish(&job->down);
-	flow_fields_free(job->fields);
 	free(job->text);
 	free(job->answer);
 	free(job->answer_text);
-	free(job->m);
 	free(job);
 }
 
@@ -82,8 +79,7 @@ static char *copy(char **at, const char *text)
 
 	if (!text)
 		return NULL;
-	strcpy(start, text);
-	*at += strlen(text) + 1;
+	*at = stpcpy(start, text) + 1;
 	return start;
 }
 
@@ -95,20 +91,26 @@ static size_t size_of(const char *text)
 static int keep_request(struct job *job, const struct record_request *m)
 {
 	const struct policy_request *q = &m->request;
+	size_t size = size_of(q->method) + size_of(q->path) + size_of(q->query) + 1;
 	char *at;
 
-	job->m = malloc(sizeof(*job->m));
-	job->text = at = malloc(size_of(q->method) + size_of(q->path) + size_of(q->query) + 1);
-	job->fields = flow_fields_copy(&m->fields);
-	if (!job->m || !job->text || !job->fields)
+	for (uint16_t i = 0; i < m->fields.count; i++)
+		size += size_of(m->fields.list[i].name) + size_of(m->fields.list[i].value);
+	job->text = at = malloc(size);
+	if (!job->text)
 		return -ENOMEM;
-	*job->m = *m;
-	job->m->request.method = copy(&at, q->method);
-	job->m->request.path = copy(&at, q->path);
-	job->m->request.query = copy(&at, q->query);
-	job->m->fields = job->fields->fields;
+	job->m.request = *q;
+	job->m.content_length = m->content_length;
+	job->m.request.method = copy(&at, q->method);
+	job->m.request.path = copy(&at, q->path);
+	job->m.request.query = copy(&at, q->query);
+	job->m.fields.count = m->fields.count;
+	for (uint16_t i = 0; i < m->fields.count; i++) {
+		job->m.fields.list[i].name = copy(&at, m->fields.list[i].name);
+		job->m.fields.list[i].value = copy(&at, m->fields.list[i].value);
+	}
 	/* E22, E24: an honest proxy has done this. */
-	return fields_strip(&job->m->fields) ? 0 : -EINVAL;
+	return fields_strip(&job->m.fields) ? 0 : -EINVAL;
 }
 
 /*
@@ -140,19 +142,17 @@ static void on_ready(void *owner)
 	struct job *job = owner;
 	struct inject_secret secret = { .value = job->injector->secret,
 		.len = job->injector->secret_len };
-	struct inject_output *out = malloc(sizeof(*out));
-	struct upstream_request q = { .method = job->m->request.method,
-		.path = job->m->request.path,
-		.websocket = job->m->request.websocket,
-		.length = job->m->content_length };
+	struct inject_output *out = &job->injector->output;
+	struct upstream_request q = { .method = job->m.request.method,
+		.path = job->m.request.path,
+		.websocket = job->m.request.websocket,
+		.length = job->m.content_length };
 	struct err err = {};
 	int r;
 
 	job->redact = job->injector->redact;
-	r = out ? inject_apply(job->m, job->decision.guest_credentials, job->decision.binding,
-			  is_bound(job) ? &secret : NULL, out, &err)
-		: -ENOMEM;
-
+	r = inject_apply(&job->m, job->decision.guest_credentials, job->decision.binding,
+		is_bound(job) ? &secret : NULL, out, &err);
 	if (r == 0) {
 		q.query = out->query;
 		q.fields = &out->fields;
@@ -161,9 +161,7 @@ static void on_ready(void *owner)
 	} else {
 		log_warn("%s", err.text);
 	}
-	if (out)
-		inject_output_finish(out);
-	free(out);
+	inject_output_finish(out);
 	if (r < 0) {
 		fail(job, RECORD_INTERNAL);
 		return;
@@ -210,7 +208,7 @@ static bool judge_again(void *data, const struct policy_host *address)
 
 static int open_call(struct job *job, bool fresh)
 {
-	const struct policy_request *q = &job->m->request;
+	const struct policy_request *q = &job->m.request;
 	struct upstream_target target = {
 		.host = q->host, .port = q->port, .secure = q->secure, .http1 = q->websocket
 	};
@@ -261,10 +259,11 @@ static void from_proxy_data(struct channel_stream *stream, const uint8_t *bytes,
 static void from_proxy_end(struct channel_stream *stream, const struct record_fields *trailers)
 {
 	struct job *job = channel_data(stream);
-	struct record_fields kept = {};
+	struct record_fields kept;
 
-	if (trailers) {
-		kept = *trailers;
+	kept.count = 0;
+	if (trailers && trailers->count) {
+		fields_copy(&kept, trailers);
 		inject_trailers(&kept, job->decision.guest_credentials, job->decision.binding);
 	}
 	if (!job->up.ended && flow_end(&job->up, &kept) < 0)
@@ -429,7 +428,7 @@ static int prepare_body(struct job *job, uint16_t status, const struct record_fi
 	fields_remove(fields, "digest");
 	fields_remove(fields, "content-digest");
 	fields_remove(fields, "repr-digest");
-	if (strcasecmp(job->m->request.method, "HEAD") != 0 && *length)
+	if (strcasecmp(job->m.request.method, "HEAD") != 0 && *length)
 		*length = RECORD_LENGTH_UNKNOWN;
 	return 0;
 }
@@ -439,7 +438,7 @@ static int prepare_body(struct job *job, uint16_t status, const struct record_fi
 /* Of what was asked, there is an answer like this. 200 and the like is none to a WebSocket: the proxy would take it for one. */
 static bool is_answer(struct job *job, uint16_t status)
 {
-	bool websocket = job->m->request.websocket;
+	bool websocket = job->m.request.websocket;
 
 	if (status == 101)
 		return websocket;
@@ -463,7 +462,7 @@ static void on_response(
 	}
 	if (r == 0) {
 		m->status = status == 101 ? 200 : status; /* as RFC 8441 has it */
-		m->fields = *fields;
+		fields_copy(&m->fields, fields);
 		m->content_length = length;
 		r = fields_strip(&m->fields)
 			    ? prepare_body(job, status, fields, &m->fields, &m->content_length)
@@ -476,7 +475,7 @@ static void on_response(
 		r = unmask_fields(job->redact, &m->fields, &text);
 	if (r == 0 && m->content_length != RECORD_LENGTH_UNKNOWN &&
 		m->content_length > job->decision.response_bytes_max &&
-		strcmp(job->m->request.method, "HEAD") != 0)
+		strcmp(job->m.request.method, "HEAD") != 0)
 		r = -EFBIG;
 	if (r == 0 && m->status >= 200) {
 		job->responded = true;
@@ -518,24 +517,24 @@ static void on_data(void *owner, const uint8_t *bytes, size_t len)
 static void on_end(void *owner, const struct record_fields *trailers)
 {
 	struct job *job = owner;
-	struct record_fields *kept = calloc(1, sizeof(*kept));
+	struct record_fields kept;
 	char *text = NULL;
-	int r = kept ? 0 : -ENOMEM;
+	int r = 0;
 
-	if (r == 0 && trailers) {
-		*kept = *trailers;
-		fields_strip_trailers(kept);
+	kept.count = 0;
+	if (trailers && trailers->count) {
+		fields_copy(&kept, trailers);
+		fields_strip_trailers(&kept);
 		if (job->redact)
-			r = unmask_fields(job->redact, kept, &text);
+			r = unmask_fields(job->redact, &kept, &text);
 	}
 	if (r == 0 && job->frames)
 		r = unmask_frames_end(job->frames);
 	if (r == 0 && job->unmask)
 		r = unmask_end(job->unmask);
 	if (r == 0)
-		r = flow_end(&job->down, kept);
+		r = flow_end(&job->down, &kept);
 	free(text);
-	free(kept);
 	if (r < 0)
 		fail(job, RECORD_UPSTREAM);
 	else
@@ -554,7 +553,7 @@ static void deny_address(struct job *job)
 	job->decision.verdict = POLICY_DENY;
 	job->decision.reason = job->refused;
 	if (stream)
-		injector_deny(job->injector, stream, job->policy, &job->m->request, &job->decision);
+		injector_deny(job->injector, stream, job->policy, &job->m.request, &job->decision);
 	destroy(job);
 }
 
@@ -565,9 +564,9 @@ static bool may_retry(const struct job *job)
 	bool is_safe = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(safe); i++)
-		is_safe |= !strcmp(job->m->request.method, safe[i]);
-	return is_safe && !job->retried && !job->responded && job->m->content_length == 0 &&
-	       !job->m->request.websocket;
+		is_safe |= !strcmp(job->m.request.method, safe[i]);
+	return is_safe && !job->retried && !job->responded && job->m.content_length == 0 &&
+	       !job->m.request.websocket;
 }
 
 static void on_failed(void *owner, enum record_reason reason, bool again)

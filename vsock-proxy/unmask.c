@@ -32,9 +32,9 @@ struct unmask {
 	uint8_t head[MESSAGE_HEAD]; /* of the message that is coming */
 	size_t head_used;
 	uint64_t left; /* of that message, behind its head */
-	size_t held_max;
-	uint8_t *masked; /* PIECE + held_max */
-	uint8_t decoded[PIECE];
+	size_t held_max, masked_used;
+	uint8_t *masked; /* PIECE + held_max, of which so much was written */
+	uint8_t *decoded; /* PIECE; NULL: nothing is to be decoded */
 };
 
 /* E11: what a body's window and tables ask for is bounded, and so is the window. */
@@ -75,6 +75,9 @@ static int begin_coding(struct unmask *u, const char *coding, bool *ret_decodes)
 		*ret_decodes = false;
 		return 0;
 	}
+	u->decoded = malloc(PIECE);
+	if (!u->decoded)
+		return -ENOMEM;
 	if (!strcasecmp(coding, "gzip") || !strcasecmp(coding, "x-gzip") ||
 		!strcasecmp(coding, "deflate")) {
 		/* 32: gzip's or zlib's head, whichever is there. */
@@ -108,7 +111,7 @@ int unmask_create(const struct redact *redact, const char *coding, unmask_sink_f
 	u->redact = redact;
 	u->sink = sink;
 	u->data = data;
-	u->held_max = redact_held_max(redact);
+	u->held_max = u->masked_used = redact_held_max(redact);
 	r = redact_stream_init(&u->stream, redact);
 	if (r < 0) {
 		free(u);
@@ -134,9 +137,11 @@ void unmask_destroy(struct unmask *u)
 	if (u->brotli)
 		BrotliDecoderDestroyInstance(u->brotli);
 	if (u->masked)
-		explicit_bzero(u->masked, PIECE + u->held_max);
+		explicit_bzero(u->masked, u->masked_used);
 	free(u->masked);
-	explicit_bzero(u->decoded, sizeof(u->decoded));
+	if (u->decoded)
+		explicit_bzero(u->decoded, PIECE);
+	free(u->decoded);
 	free(u);
 }
 
@@ -153,8 +158,10 @@ static int mask(struct unmask *u, const uint8_t *bytes, size_t len)
 
 	while (r >= 0 && len) {
 		size_t piece = MIN(len, (size_t)PIECE);
-		size_t n = redact_stream_take(&u->stream, bytes, piece, u->masked);
+		size_t n;
 
+		u->masked_used = MAX(u->masked_used, piece + u->held_max);
+		n = redact_stream_take(&u->stream, bytes, piece, u->masked);
 		r = n ? u->sink(u->data, u->masked, n) : 0;
 		bytes += piece;
 		len -= piece;
@@ -294,27 +301,32 @@ int unmask_end(struct unmask *u)
 }
 
 /* In place: what is masked is as long as it was. */
-static int mask_text(const struct redact *redact, char *value, size_t len, uint8_t *scratch)
+static void mask_text(struct redact_stream *stream, char *value, size_t len, uint8_t *scratch)
 {
-	struct redact_stream stream;
-	size_t n;
-	int r = redact_stream_init(&stream, redact);
+	size_t n = redact_stream_take(stream, (const uint8_t *)value, len, scratch);
 
-	if (r < 0)
-		return r;
-	n = redact_stream_take(&stream, (const uint8_t *)value, len, scratch);
-	n += redact_stream_end(&stream, scratch + n);
+	n += redact_stream_end(stream, scratch + n);
 	memcpy(value, scratch, MIN(n, len));
-	redact_stream_finish(&stream);
-	return 0;
+}
+
+/* The text at *at, put there; what comes behind it is at *at then. */
+static const char *put_masked(
+	struct redact_stream *stream, char **at, const char *text, uint8_t *scratch)
+{
+	char *start = *at, *end = stpcpy(start, text);
+
+	mask_text(stream, start, (size_t)(end - start), scratch);
+	*at = end + 1;
+	return start;
 }
 
 int unmask_fields(const struct redact *redact, struct record_fields *fields, char **ret_text)
 {
 	size_t size = 1, longest = 0;
 	char *text, *at;
+	struct redact_stream stream;
 	uint8_t *scratch;
-	int r = 0;
+	int r;
 
 	for (uint16_t i = 0; i < fields->count; i++) {
 		size_t len = strlen(fields->list[i].value), name_len = strlen(fields->list[i].name);
@@ -325,19 +337,15 @@ int unmask_fields(const struct redact *redact, struct record_fields *fields, cha
 	}
 	text = at = malloc(size);
 	scratch = malloc(longest + redact_held_max(redact));
-	if (!text || !scratch)
-		r = -ENOMEM;
+	r = text && scratch ? redact_stream_init(&stream, redact) : -ENOMEM;
 	for (uint16_t i = 0; r == 0 && i < fields->count; i++) {
 		struct record_field *f = &fields->list[i];
 
-		f->name = strcpy(at, f->name);
-		r = mask_text(redact, at, strlen(at), scratch);
-		at += strlen(at) + 1;
-		f->value = strcpy(at, f->value);
-		if (r == 0)
-			r = mask_text(redact, at, strlen(at), scratch);
-		at += strlen(at) + 1;
+		f->name = put_masked(&stream, &at, f->name, scratch);
+		f->value = put_masked(&stream, &at, f->value, scratch);
 	}
+	if (r == 0)
+		redact_stream_finish(&stream);
 	free(scratch);
 	if (r < 0)
 		free(text);

@@ -29,6 +29,7 @@ struct connection {
 	struct upstream_pool *pool;
 	struct connection *next, **link;
 	struct upstream_target target;
+	char authority[POLICY_NAME_MAX + 16]; /* the target's, as a request names it */
 	struct policy_host address; /* where it leads to */
 	enum stage stage;
 	struct dial *dial;
@@ -381,6 +382,16 @@ static bool judge(void *data, const struct policy_host *address)
 	return c->calls && c->calls->ops->judge(c->calls->owner, address);
 }
 
+static void put_authority(const struct upstream_target *t, char out[static POLICY_NAME_MAX + 16])
+{
+	bool v6 = t->host.kind == POLICY_HOST_IPV6;
+	int n = snprintf(
+		out, POLICY_NAME_MAX + 16, "%s%s%s", v6 ? "[" : "", t->host.text, v6 ? "]" : "");
+
+	if (t->port != (t->secure ? 443 : 80))
+		snprintf(out + n, (size_t)(POLICY_NAME_MAX + 16 - n), ":%u", t->port);
+}
+
 static int dial_new(struct upstream_pool *pool, const struct upstream_target *target,
 	struct upstream_call *call)
 {
@@ -399,6 +410,7 @@ static int dial_new(struct upstream_pool *pool, const struct upstream_target *ta
 		return -ENOMEM;
 	c->pool = pool;
 	c->target = *target;
+	put_authority(target, c->authority);
 	c->fd = -1;
 	c->next = pool->connections;
 	c->link = &pool->connections;
@@ -687,16 +699,6 @@ void upstream_close(struct upstream_call *call)
 	free(call);
 }
 
-static void put_authority(const struct upstream_target *t, char out[static POLICY_NAME_MAX + 16])
-{
-	bool v6 = t->host.kind == POLICY_HOST_IPV6;
-	int n = snprintf(
-		out, POLICY_NAME_MAX + 16, "%s%s%s", v6 ? "[" : "", t->host.text, v6 ? "]" : "");
-
-	if (t->port != (t->secure ? 443 : 80))
-		snprintf(out + n, (size_t)(POLICY_NAME_MAX + 16 - n), ":%u", t->port);
-}
-
 static int request_h1(struct upstream_call *call, const struct upstream_request *q,
 	const char *target, const char *authority)
 {
@@ -726,33 +728,29 @@ static int request_h1(struct upstream_call *call, const struct upstream_request 
 static int request_h2(struct upstream_call *call, const struct upstream_request *q,
 	const char *target, const char *authority)
 {
-	struct h2_head *head = calloc(1, sizeof(*head));
+	struct h2_head head;
 	char length[24];
 	int r = 0;
 
-	if (!head)
-		return -ENOMEM;
-	head->method = q->method;
-	head->scheme = call->connection->target.secure ? "https" : "http";
-	head->authority = authority;
-	head->path = target;
-	head->fields = *q->fields;
-	head->end = q->end;
+	head.method = q->method;
+	head.scheme = call->connection->target.secure ? "https" : "http";
+	head.authority = authority;
+	head.path = target;
+	head.protocol = NULL;
+	head.end = q->end;
+	fields_copy(&head.fields, q->fields);
 	if (!q->end && q->length != RECORD_LENGTH_UNKNOWN) {
 		snprintf(length, sizeof(length), "%llu", (unsigned long long)q->length);
-		r = fields_add(&head->fields, "content-length", length) ? 0 : -E2BIG;
+		r = fields_add(&head.fields, "content-length", length) ? 0 : -E2BIG;
 	}
-	if (r == 0)
-		r = h2_request(call->connection->h2, head, call, &call->stream);
-	free(head);
-	return r;
+	return r < 0 ? r : h2_request(call->connection->h2, &head, call, &call->stream);
 }
 
 int upstream_request(struct upstream_call *call, const struct upstream_request *q)
 {
 	struct connection *c = call->connection;
 	size_t size = strlen(q->path) + (q->query ? strlen(q->query) + 1 : 0) + 1;
-	char authority[POLICY_NAME_MAX + 16], *target, *at;
+	char *target, *at;
 	int r = -EPIPE;
 
 	if (size > TARGET_MAX)
@@ -765,14 +763,12 @@ int upstream_request(struct upstream_call *call, const struct upstream_request *
 		*at++ = '?';
 		strcpy(at, q->query);
 	}
-	if (c)
-		put_authority(&c->target, authority);
 	if (c && c->h2 && q->websocket)
 		r = -EINVAL;
 	else if (c && c->h2)
-		r = request_h2(call, q, target, authority);
+		r = request_h2(call, q, target, c->authority);
 	else if (c)
-		r = request_h1(call, q, target, authority);
+		r = request_h1(call, q, target, c->authority);
 	explicit_bzero(target, size);
 	free(target);
 	if (r < 0)
