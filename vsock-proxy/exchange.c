@@ -250,16 +250,14 @@ static bool hand_over(struct exchange *x, struct exchange_asked *asked)
 {
 	const char *binding = x->decision.binding ? x->decision.binding->id : "";
 	struct channel *channel = proxy_channel(x->proxy, binding);
-	struct record_request *m;
+	struct record_request m;
 	int r = -EAGAIN;
 
-	m = channel ? malloc(sizeof(*m)) : NULL;
-	if (m) {
-		m->request = x->request;
-		m->content_length = asked->length;
-		fields_copy(&m->fields, asked->fields);
-		r = channel_open(channel, m, &x->user, &x->stream);
-		free(m);
+	if (channel) {
+		m.request = x->request;
+		m.content_length = asked->length;
+		fields_copy(&m.fields, asked->fields);
+		r = channel_open(channel, &m, &x->user, &x->stream);
 		if (r == 0)
 			stream_user_join(x->proxy, &x->user, channel);
 	}
@@ -526,10 +524,10 @@ static struct exchange *of(struct channel_stream *stream)
 static void on_response(struct channel_stream *stream, const struct record_response *m)
 {
 	struct exchange *x = of(stream);
-	struct record_fields *fields;
+	struct record_fields fields;
 	bool final, upgrade;
 	uint16_t status;
-	int r = -ENOMEM;
+	int r;
 
 	if (!m) { /* OPENED, which is a tunnel's: it breaks its word (E23) */
 		end_stream(x, RECORD_INTERNAL);
@@ -539,19 +537,15 @@ static void on_response(struct channel_stream *stream, const struct record_respo
 	status = m->status;
 	final = status >= 200;
 	upgrade = x->request.websocket && status == 200;
-	fields = malloc(sizeof(*fields));
-	if (fields) {
-		fields_copy(fields, &m->fields);
-		r = fields_strip(fields) ? 0 : -EPROTO;
-	}
+	fields_copy(&fields, &m->fields);
+	r = fields_strip(&fields) ? 0 : -EPROTO;
 	if (r == 0 && final) {
 		x->responded = true;
 		x->status = upgrade ? 101 : status;
 	}
 	if (r == 0)
-		r = x->to->respond(x->data, upgrade ? 101 : status, fields,
+		r = x->to->respond(x->data, upgrade ? 101 : status, &fields,
 			upgrade ? RECORD_LENGTH_UNKNOWN : m->content_length, false);
-	free(fields);
 	if (r < 0) {
 		x->aborted = x->dropping = true;
 		x->detail = "answer";

@@ -159,10 +159,16 @@ static bool is_dropped(const char *name)
 	return false;
 }
 
+/* That very name. */
+static bool same(const char *a, const char *b)
+{
+	return *a == *b && strcmp(a, b) == 0;
+}
+
 const char *fields_get(const struct record_fields *fields, const char *name)
 {
 	for (size_t i = 0; i < fields->count; i++)
-		if (strcmp(fields->list[i].name, name) == 0)
+		if (same(fields->list[i].name, name))
 			return fields->list[i].value;
 	return NULL;
 }
@@ -172,7 +178,7 @@ size_t fields_count(const struct record_fields *fields, const char *name)
 	size_t count = 0;
 
 	for (size_t i = 0; i < fields->count; i++)
-		count += strcmp(fields->list[i].name, name) == 0;
+		count += same(fields->list[i].name, name);
 	return count;
 }
 
@@ -231,7 +237,7 @@ bool fields_list_has(const struct record_fields *fields, const char *name, const
 	for (size_t i = 0; i < fields->count; i++) {
 		const char *p = fields->list[i].value;
 
-		if (strcmp(fields->list[i].name, name) != 0)
+		if (!same(fields->list[i].name, name))
 			continue;
 		while (next_member(&p, &member, &len))
 			if (len == token_len && strncasecmp(member, token, len) == 0)

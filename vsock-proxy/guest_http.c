@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/parse.h"
 #include "vsock-proxy/fields.h"
 #include "vsock-proxy/h1_conn.h"
 #include "vsock-proxy/h2.h"
@@ -97,7 +98,7 @@ static bool asks_for_websocket(const struct h1_request *m)
 static void h1_on_request(void *owner, const struct h1_request *m, uint64_t length, bool end)
 {
 	struct guest_http *http = owner;
-	struct record_fields *fields = malloc(sizeof(*fields));
+	struct record_fields fields;
 	struct exchange_asked asked = { .method = m->method,
 		.scheme = m->scheme,
 		.authority = m->authority,
@@ -106,22 +107,17 @@ static void h1_on_request(void *owner, const struct h1_request *m, uint64_t leng
 		.query = m->query,
 		.websocket = asks_for_websocket(m),
 		.tunnel = m->form == H1_AUTHORITY || m->form == H1_ASTERISK,
-		.fields = fields,
+		.fields = &fields,
 		.length = length,
 		.end = end };
 
 	http->requests++;
 	exchange_destroy(TAKE_PTR(http->exchange)); /* the one before */
-	if (!fields) {
-		to_abort(http);
-		return;
-	}
-	fields_copy(fields, &m->fields);
+	fields_copy(&fields, &m->fields);
 	/* Inside a connection to one host an absolute form names another proxy's business (E9). */
 	if (m->form == H1_ABSOLUTE && http->place.host)
 		asked.tunnel = true;
 	http->exchange = exchange_begin(&http->place, &asked, &h1_to, http);
-	free(fields);
 	if (!http->exchange && !end)
 		h1_conn_shut(http->h1); /* what follows of it is read by nobody */
 }
@@ -210,14 +206,13 @@ static int h2_to_respond(
 {
 	struct h2_exchange *s = to;
 	struct h2_head head;
-	char text[24];
+	char text[DECIMAL_MAX];
 
 	head.status = status == 101 ? 200 : status;
 	head.end = end;
 	fields_copy(&head.fields, fields);
 	if (status >= 200 && length != RECORD_LENGTH_UNKNOWN && !(end && !length)) {
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)length);
-		if (!fields_add(&head.fields, "content-length", text))
+		if (!fields_add(&head.fields, "content-length", decimal_of(length, text)))
 			return -E2BIG;
 	}
 	return h2_respond(s->stream, &head);
@@ -303,23 +298,23 @@ static void h2_on_head(void *owner, struct h2_stream *stream, const struct h2_he
 {
 	struct guest_http *http = owner;
 	struct h2_exchange *s = h2_add(http, stream);
-	struct record_fields *fields = malloc(sizeof(*fields));
+	struct record_fields fields;
 	char *path = head->path ? strdup(head->path) : NULL, *query;
 	struct exchange_asked asked = { .method = head->method,
 		.scheme = head->scheme,
 		.authority = head->authority,
 		.host = fields_get(&head->fields, "host"),
 		.path = path,
-		.fields = fields,
+		.fields = &fields,
 		.length = length_of(head),
 		.end = head->end,
 		.http2 = true };
 
 	http->requests++;
-	if (!s || !fields || (head->path && !path)) {
+	if (!s || (head->path && !path)) {
 		h2_reset(stream, H2_INTERNAL_ERROR);
 	} else {
-		fields_copy(fields, &head->fields);
+		fields_copy(&fields, &head->fields);
 		query = path ? strchr(path, '?') : NULL;
 		if (query) {
 			*query = '\0';
@@ -332,7 +327,6 @@ static void h2_on_head(void *owner, struct h2_stream *stream, const struct h2_he
 				"GET"; /* RFC 8441, section 5: what a rule says of a WebSocket holds for both */
 		s->exchange = exchange_begin(&http->place, &asked, &h2_to, s);
 	}
-	free(fields);
 	free(path);
 }
 

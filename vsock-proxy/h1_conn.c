@@ -8,6 +8,7 @@
 
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/parse.h"
 #include "vsock-proxy/fields.h"
 #include "vsock-proxy/h1_write.h"
 
@@ -407,13 +408,12 @@ void h1_conn_shut(struct h1_conn *c)
 
 /* How a body of that length goes out, and the field that says so. */
 static bool add_framing(struct h1_conn *c, struct record_fields *fields, uint64_t length,
-	bool has_body, char text[static 24])
+	bool has_body, char text[static DECIMAL_MAX])
 {
 	if (length != RECORD_LENGTH_UNKNOWN) {
 		c->framing = has_body ? FRAME_LENGTH : FRAME_NONE;
 		c->out_left = has_body ? length : 0;
-		snprintf(text, 24, "%llu", (unsigned long long)length);
-		return fields_add(fields, "content-length", text);
+		return fields_add(fields, "content-length", decimal_of(length, text));
 	}
 	if (!has_body) {
 		c->framing = FRAME_NONE;
@@ -435,7 +435,7 @@ int h1_conn_request(struct h1_conn *c, const char *method, const char *target,
 {
 	struct record_fields all;
 	struct bytes_writer w;
-	char text[24];
+	char text[DECIMAL_MAX];
 	int r;
 
 	if (c->role != H1_CLIENT || !h1_conn_is_idle(c))
@@ -502,7 +502,7 @@ int h1_conn_respond(struct h1_conn *c, uint16_t status, const struct record_fiel
 	struct record_fields all;
 	struct bytes_writer w;
 	bool has_body;
-	char text[24];
+	char text[DECIMAL_MAX];
 	int r;
 
 	if (c->role != H1_SERVER || c->out != OUT_HEAD)

@@ -15,6 +15,7 @@
 #include "vmm/base/fdio.h"
 #include "vmm/base/fdpass.h"
 #include "vmm/base/log.h"
+#include "vmm/base/parse.h"
 #include "vsock-proxy/bundle.h"
 #include "vsock-proxy/egress_control.h"
 #include "vsock-proxy/proxy_state.h"
@@ -299,6 +300,16 @@ static struct audit_bytes bytes_of(const char *text, enum audit_text kind)
 		.len = MIN(len, audit_text_max(kind)) };
 }
 
+static void put_host(const struct policy_request *q, char out[static POLICY_NAME_MAX + 16])
+{
+	bool v6 = q->host.kind == POLICY_HOST_IPV6;
+	char port[DECIMAL_MAX], *at = stpcpy(out, v6 ? "[" : "");
+
+	at = stpcpy(at, q->host.text);
+	at = stpcpy(at, v6 ? "]:" : ":");
+	strcpy(at, decimal_of(q->port, port));
+}
+
 void proxy_audit(struct proxy *proxy, const struct proxy_event *e)
 {
 	static const struct policy_request nothing;
@@ -324,8 +335,7 @@ void proxy_audit(struct proxy *proxy, const struct proxy_event *e)
 	if (e->begun_ns)
 		event.duration_us = (clock_monotonic_ns() - e->begun_ns) / 1000;
 	if (q->host.text[0])
-		snprintf(host, sizeof(host), q->host.kind == POLICY_HOST_IPV6 ? "[%s]:%u" : "%s:%u",
-			q->host.text, q->port);
+		put_host(q, host);
 	event.text[AUDIT_RULE] = bytes_of(d->rule_id, AUDIT_RULE);
 	event.text[AUDIT_POLICY] = bytes_of(e->policy->digest, AUDIT_POLICY);
 	event.text[AUDIT_SECRET] = bytes_of(

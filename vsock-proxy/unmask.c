@@ -32,8 +32,8 @@ struct unmask {
 	uint8_t head[MESSAGE_HEAD]; /* of the message that is coming */
 	size_t head_used;
 	uint64_t left; /* of that message, behind its head */
-	size_t held_max, masked_used;
-	uint8_t *masked; /* PIECE + held_max, of which so much was written */
+	size_t held_max, masked_size;
+	uint8_t *masked; /* room for the longest piece so far and held_max */
 	uint8_t *decoded; /* PIECE; NULL: nothing is to be decoded */
 };
 
@@ -111,14 +111,13 @@ int unmask_create(const struct redact *redact, const char *coding, unmask_sink_f
 	u->redact = redact;
 	u->sink = sink;
 	u->data = data;
-	u->held_max = u->masked_used = redact_held_max(redact);
+	u->held_max = redact_held_max(redact);
 	r = redact_stream_init(&u->stream, redact);
 	if (r < 0) {
 		free(u);
 		return r;
 	}
-	u->masked = malloc(PIECE + u->held_max);
-	r = u->masked ? begin_coding(u, coding, ret_decodes) : -ENOMEM;
+	r = begin_coding(u, coding, ret_decodes);
 	if (r < 0)
 		unmask_destroy(u);
 	else
@@ -137,7 +136,7 @@ void unmask_destroy(struct unmask *u)
 	if (u->brotli)
 		BrotliDecoderDestroyInstance(u->brotli);
 	if (u->masked)
-		explicit_bzero(u->masked, u->masked_used);
+		explicit_bzero(u->masked, u->masked_size);
 	free(u->masked);
 	if (u->decoded)
 		explicit_bzero(u->decoded, PIECE);
@@ -145,10 +144,31 @@ void unmask_destroy(struct unmask *u)
 	free(u);
 }
 
+/* Room for what a piece of len bytes becomes; what was there is of no use any more. */
+static int make_room(struct unmask *u, size_t len)
+{
+	size_t size = len + u->held_max;
+	uint8_t *masked = size > u->masked_size ? malloc(size) : u->masked;
+
+	if (!masked)
+		return -ENOMEM;
+	if (masked == u->masked)
+		return 0;
+	if (u->masked)
+		explicit_bzero(u->masked, u->masked_size);
+	free(u->masked);
+	u->masked = masked;
+	u->masked_size = size;
+	return 0;
+}
+
 static int release(struct unmask *u)
 {
-	size_t n = redact_stream_end(&u->stream, u->masked);
+	size_t n;
 
+	if (make_room(u, 0) < 0)
+		return -ENOMEM;
+	n = redact_stream_end(&u->stream, u->masked);
 	return n ? u->sink(u->data, u->masked, n) : 0;
 }
 
@@ -160,7 +180,9 @@ static int mask(struct unmask *u, const uint8_t *bytes, size_t len)
 		size_t piece = MIN(len, (size_t)PIECE);
 		size_t n;
 
-		u->masked_used = MAX(u->masked_used, piece + u->held_max);
+		r = make_room(u, piece);
+		if (r < 0)
+			break;
 		n = redact_stream_take(&u->stream, bytes, piece, u->masked);
 		r = n ? u->sink(u->data, u->masked, n) : 0;
 		bytes += piece;

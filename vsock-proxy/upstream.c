@@ -12,6 +12,7 @@
 #include "vmm/base/array.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
+#include "vmm/base/parse.h"
 #include "vsock-proxy/fields.h"
 #include "vsock-proxy/h1_conn.h"
 #include "vsock-proxy/h2.h"
@@ -729,7 +730,7 @@ static int request_h2(struct upstream_call *call, const struct upstream_request 
 	const char *target, const char *authority)
 {
 	struct h2_head head;
-	char length[24];
+	char length[DECIMAL_MAX];
 	int r = 0;
 
 	head.method = q->method;
@@ -740,8 +741,9 @@ static int request_h2(struct upstream_call *call, const struct upstream_request 
 	head.end = q->end;
 	fields_copy(&head.fields, q->fields);
 	if (!q->end && q->length != RECORD_LENGTH_UNKNOWN) {
-		snprintf(length, sizeof(length), "%llu", (unsigned long long)q->length);
-		r = fields_add(&head.fields, "content-length", length) ? 0 : -E2BIG;
+		r = fields_add(&head.fields, "content-length", decimal_of(q->length, length))
+			    ? 0
+			    : -E2BIG;
 	}
 	return r < 0 ? r : h2_request(call->connection->h2, &head, call, &call->stream);
 }

@@ -103,6 +103,18 @@ bool parse_duration_ms(const char *text, uint64_t *ret_ms)
 	return parse_with_suffix(text, table, ARRAY_SIZE(table), strcmp, ret_ms);
 }
 
+char *decimal_of(uint64_t value, char out[static DECIMAL_MAX])
+{
+	char *at = out + DECIMAL_MAX - 1;
+
+	*at = '\0';
+	do {
+		*--at = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	return at;
+}
+
 int parse_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
