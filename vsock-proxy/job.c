@@ -243,6 +243,7 @@ void job_begin(struct injector *injector, struct channel_stream *stream,
 		r = open_call(job, false);
 	if (r < 0)
 		fail(job, RECORD_INTERNAL);
+	upstream_push(injector->pool); /* the job may be over by now */
 }
 
 static void from_proxy_data(struct channel_stream *stream, const uint8_t *bytes, size_t len)

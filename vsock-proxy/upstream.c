@@ -65,6 +65,7 @@ struct upstream_call {
 struct upstream_pool {
 	struct upstream_setup setup;
 	struct connection *connections;
+	struct connection *asked; /* last, and not yet pushed; NULL: none */
 	unsigned int count;
 	struct loop_source *tick;
 };
@@ -99,6 +100,8 @@ static void free_connection(struct connection *c)
 	if (c->next)
 		c->next->link = c->link;
 	c->pool->count--;
+	if (c->pool->asked == c)
+		c->pool->asked = NULL;
 	dial_cancel(c->dial);
 	loop_remove(c->source);
 	h1_conn_destroy(c->h1);
@@ -777,8 +780,17 @@ int upstream_request(struct upstream_call *call, const struct upstream_request *
 		return r;
 	call->asked = true;
 	call->sent_all = q->end;
+	c->pool->asked = c;
 	flush(c);
 	return 0;
+}
+
+void upstream_push(struct upstream_pool *pool)
+{
+	struct connection *c = TAKE_PTR(pool->asked);
+
+	if (c)
+		pump(c);
 }
 
 size_t upstream_room(const struct upstream_call *call)

@@ -80,6 +80,11 @@ void upstream_close(struct upstream_call *call); /* NULL is allowed */
 
 /* Once, after ready(). -EINVAL: what cannot be written. */
 int upstream_request(struct upstream_call *call, const struct upstream_request *request);
+/*
+ * What was asked last goes out now, not at the end of the loop's round: its server works on it while the next one is read. Not from
+ * inside an operation of a call's owner: calls may end meanwhile.
+ */
+void upstream_push(struct upstream_pool *pool);
 size_t upstream_room(const struct upstream_call *call);
 void upstream_send(struct upstream_call *call, const void *data, size_t len);
 int upstream_end(struct upstream_call *call, const struct record_fields *trailers);
