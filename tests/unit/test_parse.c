@@ -101,6 +101,16 @@ static void test_checked_arithmetic(void **state)
 	assert_int_equal(align_up(4097, 4096), 8192);
 }
 
+static void test_decimal_words(void **state)
+{
+	char word[DECIMAL_MAX];
+
+	(void)state;
+	assert_string_equal(decimal_of(0, word), "0");
+	assert_string_equal(decimal_of(443, word), "443");
+	assert_string_equal(decimal_of(UINT64_MAX, word), "18446744073709551615");
+}
+
 static void test_errors_keep_code_text_and_way_out(void **state)
 {
 	struct err err = {};
@@ -123,6 +133,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_hex_digits),
 		cmocka_unit_test(test_checked_arithmetic),
+		cmocka_unit_test(test_decimal_words),
 		cmocka_unit_test(test_errors_keep_code_text_and_way_out),
 	};
 
