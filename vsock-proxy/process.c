@@ -79,7 +79,8 @@ int process_begin(struct process *p, struct err *err)
 	/* Buffers come and go with each request: not to the kernel and back each time. */
 	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
 	mallopt(M_MMAP_THRESHOLD, HEAP_KEPT);
-	mallopt(M_MXFAST, 0); /* what is in its bins is looked through whenever a large block is freed */
+	mallopt(M_MXFAST,
+		0); /* what is in its bins is looked through whenever a large block is freed */
 	tzset(); /* OpenSSL asks for local time; /etc is out of reach later */
 	/* As pid 1 of a namespace an unblocked signal would be dropped: they are read from an fd. */
 	sigemptyset(&set);
